@@ -1,0 +1,2 @@
+// Nothing is exported yet: this package is not written.
+export {};
