@@ -1,0 +1,45 @@
+/**
+ * One interface for all allocators under test.
+ *
+ * @module
+ */
+
+/** What the timed loops call: the allocator itself wherever its methods have these shapes. A result of 0 is "no memory". */
+export interface Target {
+  malloc(size: number): number;
+  free(ptr: number): unknown;
+  realloc(ptr: number, size: number): number;
+}
+
+/** An allocator made ready for a load. */
+export interface Subject {
+  readonly target: Target;
+  /** The whole buffer the pointers are offsets of, asked for anew after each call: a heap that grows has a new one. */
+  bytes(): Uint8Array;
+  /** Bytes from the heap's base to the highest end of a block ever handed out; without it the replay keeps count itself. */
+  footprint?(): number;
+  /** Throws when the allocator's own state is broken. */
+  check?(): void;
+}
+
+/** A module of `peers/`: it loads one allocator and no other. */
+export interface PeerModule {
+  /** @param peakBytes - most bytes that the load will hold at once */
+  open(peakBytes: number): Subject;
+}
+
+const SLACK_FACTOR = 8;
+const MIN_BYTES = 2 ** 20;
+const MAX_BYTES = 2 ** 32 - 2 ** 16;
+
+/**
+ * The one rule for the size of a heap: the power of two that is at least eight times the load's peak, at least 1 MiB
+ * and below 4 GiB. It is a ceiling only where the heap can grow.
+ *
+ * @param peakBytes - most requested bytes live at once
+ */
+export function heapBytesFor(peakBytes: number): number {
+  let bytes = MIN_BYTES;
+  while (bytes < SLACK_FACTOR * peakBytes && bytes < MAX_BYTES) bytes *= 2;
+  return Math.min(bytes, MAX_BYTES);
+}

@@ -1,0 +1,31 @@
+/**
+ * Recognises what the measuring processes answer.
+ *
+ * @module
+ */
+import type { Timing } from "./child.ts";
+import type { Verification } from "./replay.ts";
+
+/** @returns whether `answer` is what `run` gives */
+export function isTiming(answer: unknown): answer is Timing {
+  return hasNumbers(answer, ["nanoseconds", "passes"]);
+}
+
+/** @returns whether `answer` is what `verify` gives */
+export function isVerification(answer: unknown): answer is Verification {
+  return (
+    hasNumbers(answer, ["operations", "footprint", "milliseconds"]) &&
+    "fault" in answer &&
+    (answer.fault === null || typeof answer.fault === "string") &&
+    "samples" in answer &&
+    Array.isArray(answer.samples)
+  );
+}
+
+function hasNumbers(answer: unknown, names: readonly string[]): answer is object {
+  return (
+    typeof answer === "object" &&
+    answer !== null &&
+    names.every((name) => typeof Object.getOwnPropertyDescriptor(answer, name)?.value === "number")
+  );
+}

@@ -1,0 +1,114 @@
+/* Replays a prepared trace (its layout stands in prepared.ts). */
+#define _GNU_SOURCE
+#include "bench.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+enum { HEADER_WORDS = 6, SAMPLE_COUNT = 240 };
+enum { ALLOCATE = 0, FREE = 1 };
+
+static uint32_t count, id_count, repeats, leftover_count;
+static const uint32_t *sizes, *ids, *leftovers;
+static const uint8_t *kinds;
+static void **table;
+
+void replay_load(const char *file) {
+  int descriptor = open(file, O_RDONLY);
+  struct stat status;
+  if (descriptor < 0 || fstat(descriptor, &status) != 0) {
+    perror(file);
+    exit(1);
+  }
+  const uint32_t *words =
+      mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, descriptor, 0);
+  if (words == MAP_FAILED || words[0] != 1) {
+    fprintf(stderr, "%s: not a prepared trace\n", file);
+    exit(1);
+  }
+  close(descriptor);
+  count = words[1];
+  id_count = words[2];
+  repeats = words[3];
+  leftover_count = words[5];
+  sizes = words + HEADER_WORDS;
+  ids = sizes + count;
+  leftovers = ids + count;
+  kinds = (const uint8_t *)(leftovers + leftover_count);
+  table = pages((uint64_t)id_count * sizeof *table);
+}
+
+uint64_t replay_operations(void) { return (uint64_t)count * repeats; }
+
+uint64_t replay_pass(void) {
+  uint64_t start = clock_ns();
+  for (uint32_t turn = 0; turn < repeats; turn++) {
+    for (uint32_t i = 0; i < count; i++) {
+      uint8_t kind = kinds[i];
+      uint32_t id = ids[i];
+      if (kind == ALLOCATE) table[id] = malloc(sizes[i]);
+      else if (kind == FREE) free(table[id]);
+      else table[id] = realloc(table[id], sizes[i]);
+    }
+  }
+  uint64_t end = clock_ns();
+  for (uint32_t i = 0; i < leftover_count; i++) free(table[leftovers[i]]);
+  return end - start;
+}
+
+/*
+ * Footprint as for the others: from the heap's start to the highest end of a block ever handed out, and what is mapped
+ * for single large blocks at the time. Only glibc says enough for that.
+ */
+#ifdef __GLIBC__
+static char *heap_start;
+static uint64_t heap_bytes, mapped_bytes, footprint;
+
+static int is_mapped(const char *block) { return block < heap_start || block >= (char *)sbrk(0); }
+
+static void leave(char *block) {
+  if (is_mapped(block)) mapped_bytes -= malloc_usable_size(block) + 16;
+}
+
+static void enter(char *block) {
+  uint64_t usable = malloc_usable_size(block);
+  if (is_mapped(block)) mapped_bytes += usable + 16;
+  else if ((uint64_t)(block + usable - heap_start) > heap_bytes) heap_bytes = (uint64_t)(block + usable - heap_start);
+  if (heap_bytes + mapped_bytes > footprint) footprint = heap_bytes + mapped_bytes;
+}
+
+void replay_verify(void) {
+  uint32_t interval = count / SAMPLE_COUNT > 0 ? count / SAMPLE_COUNT : 1;
+  uint64_t live = 0;
+  uint64_t start = clock_ns();
+  uint32_t *held = pages((uint64_t)id_count * sizeof *held);
+  heap_start = sbrk(0);
+  printf("{\"fault\":null,\"samples\":[");
+  for (uint32_t i = 0; i < count; i++) {
+    uint32_t id = ids[i];
+    if (kinds[i] != ALLOCATE) leave(table[id]);
+    live += (uint64_t)sizes[i] - held[id];
+    held[id] = sizes[i];
+    if (kinds[i] == ALLOCATE) table[id] = malloc(sizes[i]);
+    else if (kinds[i] == FREE) free(table[id]);
+    else table[id] = realloc(table[id], sizes[i]);
+    if (kinds[i] != FREE) enter(table[id]);
+    if (i % interval == 0)
+      printf("%s[%u,%llu,%llu]", i == 0 ? "" : ",", i, (unsigned long long)live, (unsigned long long)footprint);
+  }
+  printf("],\"operations\":%u,\"footprint\":%llu,\"milliseconds\":%.3f}\n", count, (unsigned long long)footprint,
+         (double)(clock_ns() - start) / 1e6);
+}
+#else
+void replay_verify(void) {
+  printf("{\"fault\":null,\"samples\":[],\"operations\":%u,\"footprint\":0,\"milliseconds\":0}\n", count);
+}
+#endif
