@@ -1,0 +1,166 @@
+/**
+ * Proves a heap's invariants; their numbers and words are in layout.
+ *
+ * @module
+ */
+import { CACHED, FREE, HEADER_BYTES, LIVE, MIN_SPAN_BYTES, RESERVED, spanOf, stateOf } from "./boundary-tag.ts";
+import { HeapError, show } from "./errors.ts";
+import { areMapsRight, indexedBlocks, isIndexed } from "./free-index.ts";
+import {
+  BASE_AT,
+  BYTES_AT,
+  FIRST_AT,
+  FOOTPRINT_AT,
+  LAYOUT_VERSION,
+  MAGIC,
+  MAGIC_AT,
+  MAX_BYTES_AT,
+  QUICK_LIST_COUNT,
+  QUICK_MAP_AT,
+  TOP_AT,
+  VERSION_AT,
+} from "./layout.ts";
+import type { Malloc } from "./malloc.ts";
+import { asPtr } from "./ptr.ts";
+import type { HeapBuffer } from "./views.ts";
+
+/** @throws HeapError `ERR_CORRUPT` that names the first invariant found broken. O(heap). */
+export function checkHeap<B extends HeapBuffer>(heap: Malloc<B>): void {
+  heap.isStale();
+  const at = (byte: number): number => heap.words[heap.superblock + (byte >>> 2)]!;
+  holds(1, at(MAGIC_AT) === MAGIC && at(VERSION_AT) === LAYOUT_VERSION, "no superblock at the base", heap.base);
+  holds(1, at(BASE_AT) === heap.base, "the superblock names another base", heap.base);
+  holds(1, at(BYTES_AT) <= at(MAX_BYTES_AT), "larger than its maximum", heap.base);
+  holds(1, heap.end <= heap.words.length * 4, "larger than its memory", heap.base);
+  const counts = checkChain(heap, at(FIRST_AT), at(TOP_AT), at(FOOTPRINT_AT));
+  checkIndex(heap, counts.free);
+  checkQuickLists(heap, counts.cached, at(FOOTPRINT_AT));
+}
+
+/** Invariants 2, 3, 4, 7 and 8. Returns how many blocks are free, the wilderness aside, and how many are cached. */
+function checkChain<B extends HeapBuffer>(
+  heap: Malloc<B>,
+  first: number,
+  top: number,
+  footprint: number,
+): { free: number; cached: number } {
+  const u32 = heap.words;
+  const last = heap.end - HEADER_BYTES;
+  let free = 0;
+  let cached = 0;
+  let bytes = 0;
+  let previous = 0;
+  let previousState = RESERVED;
+  let block = first;
+  const starts = new StartBits(heap);
+  while (block !== last) {
+    const span = spanOf(u32, block);
+    const state = stateOf(u32, block);
+    const end = block + span;
+    holds(2, u32[block >>> 2] === previous, "`previous` is not the span of the block to the left", block);
+    holds(2, state <= RESERVED, `unknown state ${state}`, block);
+    holds(2, span >= MIN_SPAN_BYTES || state === RESERVED, `span ${span} is too small`, block);
+    holds(2, span >= HEADER_BYTES && span % heap.alignment === 0 && end <= last, `span ${span} is none`, block);
+    holds(3, state !== FREE || previousState !== FREE, "two neighbours are free", block);
+    holds(4, starts.next(block + HEADER_BYTES), "the start bits do not agree with the chain", block);
+    holds(8, (state !== LIVE && state !== CACHED) || end - heap.base <= footprint, "ends above the footprint", block);
+    holds(8, block !== top || (state === FREE && end === last), "the wilderness is not the last block", block);
+    if (state === FREE && block !== top) {
+      free += 1;
+      holds(5, isIndexed(u32, heap.index, block, span), "free, but not in the free index", block);
+    }
+    if (state === CACHED) cached += 1;
+    bytes += span;
+    previous = span;
+    previousState = state;
+    block = end;
+  }
+  holds(2, u32[last >>> 2] === previous && stateOf(u32, last) === RESERVED, "the end is damaged", last);
+  holds(3, previousState !== FREE || top !== last, "the last block is free, and not the wilderness", last);
+  holds(4, starts.next(last + HEADER_BYTES), "start bits beyond the chain", last);
+  holds(7, bytes === last - first, "spans do not add up to the heap", last);
+  holds(8, top <= last, "the wilderness lies outside", top);
+  return { free, cached };
+}
+
+/** Invariant 5: as many in the index as in the chain, each FREE, and each found there from the chain. */
+function checkIndex<B extends HeapBuffer>(heap: Malloc<B>, free: number): void {
+  holds(5, areMapsRight(heap.words, heap.index), "a map of the free index does not agree with its heads", heap.base);
+  let found = 0;
+  for (const block of indexedBlocks(heap.words, heap.index)) {
+    holds(5, stateOf(heap.words, block) === FREE, "in the free index, but not free", block);
+    holds(5, isIndexed(heap.words, heap.index, block, spanOf(heap.words, block)), "misplaced in the free index", block);
+    found += 1;
+    holds(5, found <= free, "more in the free index than in the chain", block);
+  }
+  holds(5, found === free, `${free} free blocks, ${found} in the free index`, heap.base);
+}
+
+/** Invariant 6. */
+function checkQuickLists<B extends HeapBuffer>(heap: Malloc<B>, cached: number, footprint: number): void {
+  const u32 = heap.words;
+  let found = 0;
+  let bytes = 0;
+  for (let list = 0; list < QUICK_LIST_COUNT; list += 1) {
+    const marked = (u32[heap.superblock + (QUICK_MAP_AT >>> 2) + (list >>> 5)]! >>> (list & 31)) & 1;
+    for (let ptr = u32[heap.quickLists + list]!; ptr !== 0; ptr = u32[ptr >>> 2]!) {
+      const block = ptr - HEADER_BYTES;
+      holds(6, marked === 1, "in a quick list that is not marked", block);
+      holds(6, u32[(block + 4) >>> 2] === ((list * 8) | CACHED), "misplaced in a quick list", block);
+      found += 1;
+      bytes += list * 8;
+      holds(6, found <= cached, "more in quick lists than in the chain", block);
+    }
+  }
+  holds(6, found === cached, `${cached} cached blocks, ${found} in quick lists`, heap.base);
+  holds(6, bytes <= footprint / 16, `quick lists hold ${bytes} of ${footprint} bytes`, heap.base);
+}
+
+/** Walks the start bits beside the chain: each payload must have the next bit that is set. */
+class StartBits<B extends HeapBuffer> {
+  readonly #heap: Malloc<B>;
+  #granuleEnd = 0;
+  #bias = 0;
+  #word: number;
+  #bits = 0;
+
+  constructor(heap: Malloc<B>) {
+    this.#heap = heap;
+    this.#word = heap.lowest >>> 8;
+    this.#load();
+  }
+
+  /** Whether no start lies between the last payload and this one, and this one has its bit; the end needs none. */
+  next(ptr: number): boolean {
+    const word = ptr >>> 8;
+    while (this.#word < word) {
+      if (this.#bits !== 0) return false;
+      this.#word += 1;
+      this.#load();
+    }
+    const bit = 1 << (ptr >>> 3);
+    const below = this.#bits & (bit - 1);
+    const set = (this.#bits & bit) !== 0;
+    this.#bits &= ~bit;
+    return below === 0 && (set || ptr === this.#heap.end);
+  }
+
+  #load(): void {
+    const address = this.#word * 256;
+    if (address >= this.#heap.end) {
+      this.#bits = 0;
+      return;
+    }
+    if (address >= this.#granuleEnd) {
+      const granule = Math.floor(address / 2 ** this.#heap.granule);
+      this.#granuleEnd = (granule + 1) * 2 ** this.#heap.granule;
+      this.#bias = this.#heap.words[this.#heap.directory + granule]!;
+    }
+    this.#bits = this.#heap.words[this.#bias + this.#word]!;
+  }
+}
+
+function holds(invariant: number, condition: boolean, finding: string, address: number): void {
+  if (condition) return;
+  throw new HeapError("ERR_CORRUPT", `check: invariant ${invariant} at ${show(address)}: ${finding}`, asPtr(address));
+}
