@@ -4,11 +4,23 @@
  * @module
  */
 
-/** What the timed loops call: the allocator itself wherever its methods have these shapes. A result of 0 is "no memory". */
-export interface Target {
+/** What the small loops call: the allocator itself wherever its methods have these shapes. A result of 0 is "no memory". */
+export interface Pair {
   malloc(size: number): number;
   free(ptr: number): unknown;
+}
+
+/** What a trace calls. */
+export interface Target extends Pair {
   realloc(ptr: number, size: number): number;
+}
+
+/** What an allocator is told of its load before it is opened. */
+export interface Load {
+  /** Most requested bytes live at once. */
+  readonly peakBytes: number;
+  /** Size of all blocks, where they have one size. */
+  readonly blockBytes?: number;
 }
 
 /** An allocator made ready for a load. */
@@ -24,8 +36,12 @@ export interface Subject {
 
 /** A module of `peers/`: it loads one allocator and no other. */
 export interface PeerModule {
-  /** @param peakBytes - most bytes that the load will hold at once */
-  open(peakBytes: number): Subject;
+  open(load: Load): Subject;
+}
+
+/** A module of `peers/` that serves the small loops only. */
+export interface MicroPeerModule {
+  open(load: Load): { readonly target: Pair };
 }
 
 const SLACK_FACTOR = 8;
@@ -35,10 +51,8 @@ const MAX_BYTES = 2 ** 32 - 2 ** 16;
 /**
  * The one rule for the size of a heap: the power of two that is at least eight times the load's peak, at least 1 MiB
  * and below 4 GiB. It is a ceiling only where the heap can grow.
- *
- * @param peakBytes - most requested bytes live at once
  */
-export function heapBytesFor(peakBytes: number): number {
+export function heapBytesFor({ peakBytes }: Load): number {
   let bytes = MIN_BYTES;
   while (bytes < SLACK_FACTOR * peakBytes && bytes < MAX_BYTES) bytes *= 2;
   return Math.min(bytes, MAX_BYTES);

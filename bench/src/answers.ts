@@ -29,3 +29,8 @@ function hasNumbers(answer: unknown, names: readonly string[]): answer is object
     names.every((name) => typeof Object.getOwnPropertyDescriptor(answer, name)?.value === "number")
   );
 }
+
+/** @returns whether `answer` says that something has been made ready */
+export function isNull(answer: unknown): answer is null {
+  return answer === null;
+}

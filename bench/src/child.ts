@@ -2,18 +2,20 @@
  * The process of one allocator: `node child.js <peer>` takes commands line by line and answers each with a line of JSON.
  * The C program understands the same commands.
  *
- *     load <prepared trace>            null
- *     verify <milliseconds>            a Verification; not in a process that also times
- *     run <milliseconds>               { nanoseconds, passes }: mean time of one operation
+ *     load <prepared trace>      null; makes the trace ready
+ *     micro <work>               null; makes a small load ready
+ *     verify <milliseconds>      a Verification of the trace; not in a process that also times
+ *     run <milliseconds>         a Timing of what has been made ready
  *
  * @module
  */
 import { createInterface } from "node:readline";
 
-import type { Target } from "./adapter.ts";
-import { loadPeer } from "./peers.ts";
+import type { Subject } from "./adapter.ts";
+import { loadOf, prepareWork, workOf, type Work } from "./micro.ts";
+import { loadMicroPeer, loadPeer } from "./peers.ts";
 import { readPrepared, type PreparedTrace } from "./prepared.ts";
-import { timedPass, verifyPass } from "./replay.ts";
+import { timedPass, verifyPass, type Verification } from "./replay.ts";
 
 /** What `run` answers. */
 export interface Timing {
@@ -24,46 +26,67 @@ export interface Timing {
 
 const NANOSECONDS = 1e6;
 
-let trace: PreparedTrace | undefined;
-let target: Target | undefined;
-let table: Uint32Array = new Uint32Array(0);
+const peer = process.argv[2] ?? "";
+let replayed: { readonly subject: Subject; readonly trace: PreparedTrace } | undefined;
+let work: Work | undefined;
 
-const peer = await loadPeer(process.argv[2] ?? "");
-
-function load(file: string): null {
-  trace = readPrepared(file);
-  table = new Uint32Array(trace.idCount);
+async function load(file: string): Promise<null> {
+  const trace = readPrepared(file);
+  const { open } = await loadPeer(peer);
+  const subject = open(trace);
+  const table = new Uint32Array(trace.idCount);
+  replayed = { subject, trace };
+  work = {
+    operations: trace.kinds.length * trace.repeats,
+    pass: () => timedPass(subject.target, trace, table),
+  };
   return null;
+}
+
+async function micro(command: string): Promise<null> {
+  const asked = workOf(command);
+  const { open } = await loadMicroPeer(peer);
+  work = prepareWork(asked, open(loadOf(asked)).target);
+  return null;
+}
+
+function verify(milliseconds: number): Verification {
+  if (replayed === undefined) throw new Error("verify: no trace loaded");
+  return verifyPass(replayed.subject, replayed.trace, milliseconds);
 }
 
 /** Passes until the time is up, at least one; the first, which finds cold caches, counts only when it is the only one. */
 function run(milliseconds: number): Timing {
-  if (trace === undefined) throw new Error("run: nothing loaded");
-  target ??= peer.open(trace.peakBytes).target;
-  const operations = trace.kinds.length * trace.repeats;
+  if (work === undefined) throw new Error("run: nothing made ready");
   const end = performance.now() + milliseconds;
-  let spent = timedPass(target, trace, table);
+  let spent = work.pass();
   let passes = 1;
   while (performance.now() < end) {
     if (passes === 1) spent = 0;
-    spent += timedPass(target, trace, table);
+    spent += work.pass();
     passes++;
   }
   const counted = Math.max(1, passes - 1);
-  return { nanoseconds: (spent * NANOSECONDS) / (counted * operations), passes };
+  return { nanoseconds: (spent * NANOSECONDS) / (counted * work.operations), passes };
 }
 
 function answer(line: string): unknown {
-  const [command = "", ...rest] = line.split(" ");
-  const argument = rest.join(" ");
-  if (command === "load") return load(argument);
-  if (command === "run") return run(Number(argument));
-  if (command === "verify" && trace !== undefined) {
-    return verifyPass(peer.open(trace.peakBytes), trace, Number(argument));
+  const space = line.indexOf(" ");
+  const argument = line.slice(space + 1);
+  switch (line.slice(0, space)) {
+    case "load":
+      return load(argument);
+    case "micro":
+      return micro(line);
+    case "verify":
+      return verify(Number(argument));
+    case "run":
+      return run(Number(argument));
+    default:
+      throw new Error(`unknown command "${line}"`);
   }
-  throw new Error(`unknown command "${line}"`);
 }
 
 for await (const line of createInterface({ input: process.stdin })) {
-  process.stdout.write(`${JSON.stringify(answer(line))}\n`);
+  process.stdout.write(`${JSON.stringify(await answer(line))}\n`);
 }

@@ -1,20 +1,93 @@
+/**
+ * The command line.
+ *
+ * @module
+ */
 import { parseArgs } from "node:util";
 
+import { MICRO_WORKS, microCommand } from "./micro-command.ts";
 import { buildLibc } from "./peers/libc.ts";
-import { LIBC, PEER_NAMES } from "./peers.ts";
+import { LIBC, MICRO_PEERS, REPLAY_PEERS } from "./peers.ts";
+import { progressOn } from "./progress.ts";
 import { replayCommand } from "./replay-command.ts";
+import type { RoundOptions } from "./rounds.ts";
 import { launchPeer, type Launch } from "./session.ts";
 
-const { positionals, values } = parseArgs({
+const USAGE = `Usage: cli.js replay [options] [trace or folder ...]
+       cli.js micro [options]
+
+replay  recorded allocation traces (.rep, .mrep, also with .gz) through several allocators:
+        time, utilisation and footprint per trace and on average
+micro   64 B at once; 10,000 of 64 B freed last-in-first-out, first-in-first-out and at random;
+        16 to 512 B mixed with 10,000, 100,000 and 1,000,000 live
+
+--only <names>    allocators, with commas between them
+                  replay: ${REPLAY_PEERS.join(",")}
+                  micro:  ${MICRO_PEERS.join(",")}
+--work <names>    micro: ${Object.keys(MICRO_WORKS).join(",")}
+--rounds <count>  measurements of each figure, of which the median counts
+--quick           shorter and fewer rounds
+--limit <seconds> what takes longer is cut off (default 3)
+--json <file>     the figures as JSON
+--html <file>     replay: the page with the plots (default report.html)
+--help            this text
+`;
+
+function parse(): ReturnType<typeof parseArgs<typeof OPTIONS>> {
+  return parseArgs(OPTIONS);
+}
+
+const OPTIONS = {
   allowPositionals: true,
   options: {
     only: { type: "string" },
-    quick: { type: "boolean", default: false },
+    work: { type: "string" },
     rounds: { type: "string" },
+    quick: { type: "boolean", default: false },
     limit: { type: "string", default: "3" },
     json: { type: "string" },
+    html: { type: "string", default: "report.html" },
+    help: { type: "boolean", default: false },
   },
-});
+} as const;
+
+async function main(): Promise<void> {
+  const { positionals, values } = parse();
+  const [command, ...paths] = positionals;
+  if (values.help || command === undefined) return void process.stdout.write(USAGE);
+  const { json, html, quick } = values;
+  const rounds: RoundOptions = {
+    rounds: values.rounds === undefined ? (quick ? 3 : 7) : positive("--rounds", values.rounds),
+    warmMilliseconds: quick ? 100 : 300,
+    roundMilliseconds: quick ? 30 : 60,
+    limitMilliseconds: 1000 * positive("--limit", values.limit),
+  };
+  const progress = progressOn(process.stderr);
+  if (command === "replay") {
+    const launches = launchesOf(chosen("--only", values.only, REPLAY_PEERS));
+    await replayCommand({ ...rounds, paths, launches, json, html }, progress);
+  } else if (command === "micro") {
+    const works = chosen("--work", values.work, Object.keys(MICRO_WORKS));
+    const launches = launchesOf(chosen("--only", values.only, MICRO_PEERS));
+    await microCommand({ ...rounds, works, launches, json }, progress);
+  } else {
+    throw new Error(`no command "${command}"\n\n${USAGE}`);
+  }
+}
+
+/** The names that an option lists; all when it is not given. */
+function chosen(option: string, list: string | undefined, known: readonly string[]): readonly string[] {
+  const names = list?.split(",") ?? known;
+  const stranger = names.find((name) => !known.includes(name));
+  if (stranger !== undefined) throw new Error(`${option}: no "${stranger}"; there are ${known.join(", ")}`);
+  return names;
+}
+
+function positive(option: string, text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && value < Infinity)) throw new Error(`${option}: a positive number expected, not "${text}"`);
+  return value;
+}
 
 function launchesOf(names: readonly string[]): Map<string, Launch> {
   const launches = new Map<string, Launch>();
@@ -25,20 +98,14 @@ function launchesOf(names: readonly string[]): Map<string, Launch> {
     }
     const built = buildLibc();
     if ("program" in built) launches.set(LIBC, { command: built.program, args: [] });
-    else console.log(`libc is left out: ${built.reason}`);
+    else process.stderr.write(`libc is left out: ${built.reason}\n`);
   }
   return launches;
 }
 
-const [command, ...paths] = positionals;
-if (command === "replay") {
-  await replayCommand({
-    paths,
-    launches: launchesOf(values.only?.split(",") ?? PEER_NAMES),
-    rounds: Number(values.rounds ?? (values.quick ? 3 : 7)),
-    warmMilliseconds: values.quick ? 100 : 300,
-    roundMilliseconds: values.quick ? 30 : 60,
-    limitMilliseconds: Number(values.limit) * 1000,
-    json: values.json,
-  });
+try {
+  await main();
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
 }

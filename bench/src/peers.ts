@@ -3,22 +3,41 @@
  *
  * @module
  */
-import type { PeerModule } from "./adapter.ts";
+import type { MicroPeerModule, PeerModule } from "./adapter.ts";
 
 /** The name under which the C library's malloc runs; it is a process of its own kind. */
 export const LIBC = "libc";
 
-const LOADERS: Readonly<Record<string, () => Promise<PeerModule>>> = {
+const REPLAY_LOADERS: Readonly<Record<string, () => Promise<PeerModule>>> = {
   core: () => import("./peers/core.ts"),
   "thi.ng": () => import("./peers/thi-ng.ts"),
 };
 
-/** Every name that `--only` takes, in the order of the tables. */
-export const PEER_NAMES: readonly string[] = [...Object.keys(LOADERS), LIBC];
+const MICRO_LOADERS: Readonly<Record<string, () => Promise<MicroPeerModule>>> = {
+  ...REPLAY_LOADERS,
+};
 
-/** @param name - one of {@link PEER_NAMES}, not libc */
+/** Those that serve blocks of one size only. */
+export const ONE_SIZE_PEERS: ReadonlySet<string> = new Set(["pool-fixed"]);
+
+/** What `replay --only` takes, in the order of the tables. */
+export const REPLAY_PEERS: readonly string[] = [...Object.keys(REPLAY_LOADERS), LIBC];
+
+/** What `micro --only` takes, in the order of the tables. */
+export const MICRO_PEERS: readonly string[] = [...Object.keys(MICRO_LOADERS), LIBC];
+
+/** @param name - one of {@link REPLAY_PEERS}, not libc */
 export function loadPeer(name: string): Promise<PeerModule> {
-  const load = LOADERS[name];
-  if (load === undefined) throw new Error(`no allocator "${name}"; there are ${PEER_NAMES.join(", ")}`);
-  return load();
+  return loaderOf(name, REPLAY_LOADERS)();
+}
+
+/** @param name - one of {@link MICRO_PEERS}, not libc */
+export function loadMicroPeer(name: string): Promise<MicroPeerModule> {
+  return loaderOf(name, MICRO_LOADERS)();
+}
+
+function loaderOf<T>(name: string, loaders: Readonly<Record<string, () => Promise<T>>>): () => Promise<T> {
+  const load = loaders[name];
+  if (load === undefined) throw new Error(`no allocator "${name}" here`);
+  return load;
 }

@@ -4,58 +4,78 @@
  * @module
  */
 import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { arch, cpus, platform, tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
-import { compareTrace, type CompareOptions, type TraceFigures } from "./compare.ts";
-import type { Launch } from "./session.ts";
+import { compareTrace, type TraceFigures } from "./compare.ts";
+import { pageOf } from "./html.ts";
 import { writePrepared } from "./prepared.ts";
+import type { Progress } from "./progress.ts";
 import { meansOf, showReport, type ReplayReport } from "./report.ts";
+import type { RoundOptions } from "./rounds.ts";
+import type { Launch } from "./session.ts";
 import { isTraceName, readTrace } from "./trace.ts";
 
 const OWN_TRACES = fileURLToPath(new URL("../traces/", import.meta.url));
 
-export interface ReplayOptions extends CompareOptions {
+export interface ReplayOptions extends RoundOptions {
   /** Trace files, or folders of them; the recorded ones of this package when empty. */
   readonly paths: readonly string[];
   readonly launches: ReadonlyMap<string, Launch>;
   /** Where the JSON goes, if anywhere. */
   readonly json: string | undefined;
+  /** Where the page with the plots goes. */
+  readonly html: string;
 }
 
-export async function replayCommand(options: ReplayOptions): Promise<void> {
+export async function replayCommand(options: ReplayOptions, progress: Progress): Promise<void> {
   const files = traceFiles(options.paths.length > 0 ? options.paths : [OWN_TRACES]);
   const folder = mkdtempSync(join(tmpdir(), "heapwright-bench-"));
   const traces: TraceFigures[] = [];
+  progress.start(files.length * (options.launches.size + 1));
   try {
     for (const file of files) {
       const trace = readTrace(file);
       const prepared = join(folder, "trace.bin");
       writePrepared(trace, prepared);
-      traces.push(await compareTrace(trace, prepared, options.launches, options, () => undefined));
+      traces.push(await compareTrace(trace, prepared, options.launches, options, progress.step));
     }
   } finally {
+    progress.stop();
     rmSync(folder, { recursive: true, force: true });
   }
   const report: ReplayReport = {
-    node: process.version,
-    platform: `${process.platform} ${process.arch}`,
-    method: [],
+    host: `node ${process.version}, ${platform()} ${arch()}, ${cpus()[0]?.model ?? "unknown processor"}`,
+    method: methodOf(options),
     traces,
     means: meansOf(traces, [...options.launches.keys()]),
   };
   process.stdout.write(`${showReport(report)}\n`);
   if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, null, 2)}\n`);
+  writeFileSync(options.html, pageOf(report));
+  process.stdout.write(`Plots: ${resolve(options.html)}\n`);
+}
+
+function methodOf(options: RoundOptions): string[] {
+  const { rounds, roundMilliseconds, warmMilliseconds } = options;
+  return [
+    `ns/op: median of ${rounds} interleaved rounds of ${roundMilliseconds} ms after ${warmMilliseconds} ms of warm-up, ` +
+      "one process per allocator; one operation is an allocate, a reallocate or a free.",
+    "Heaps: 64 KiB at first, at most the power of two that is at least 8 times the trace's peak (1 MiB at least).",
+    "Utilisation: peak live payload over footprint. Means: geometric for times and ratios, arithmetic for utilisation.",
+  ];
 }
 
 /** Files as they are given; of a folder, all traces directly in it, by name. */
 function traceFiles(paths: readonly string[]): string[] {
-  return paths.flatMap((path) => {
+  const files = paths.flatMap((path) => {
     if (!statSync(path).isDirectory()) return [path];
     return readdirSync(path)
       .filter(isTraceName)
       .sort()
       .map((file) => join(path, file));
   });
+  if (files.length === 0) throw new Error(`no traces (.rep or .mrep, also with .gz) in ${paths.join(", ")}`);
+  return files;
 }

@@ -6,25 +6,25 @@
 import type { PeerFigures, TraceFigures } from "./compare.ts";
 import { LIBC } from "./peers.ts";
 import { geometricMean, mean } from "./statistics.ts";
-import { alignColumns, showBytes } from "./table.ts";
+import { alignColumns, fixed, showBytes } from "./table.ts";
 
-/** One allocator over all traces it finished. */
+/** One allocator over all traces that it finished. */
 export interface PeerMeans {
   readonly peer: string;
   /** Traces with a time. */
   readonly traces: number;
-  /** Geometric mean, per operation. */
-  readonly nanoseconds: number;
-  /** Geometric mean of the ratios on the traces that both finished; null without a libc. */
+  /** Geometric mean, per operation; null when no trace was finished. */
+  readonly nanoseconds: number | null;
+  /** Geometric mean of the ratios on the traces that both finished; null when there is none. */
   readonly ratioToLibc: number | null;
   /** Arithmetic mean; null when no footprint is known. */
   readonly utilisation: number | null;
 }
 
 export interface ReplayReport {
-  readonly node: string;
-  readonly platform: string;
-  /** How heaps were sized and what a round was. */
+  /** Where it ran. */
+  readonly host: string;
+  /** How it was measured, sentence by sentence. */
   readonly method: readonly string[];
   readonly traces: readonly TraceFigures[];
   readonly means: readonly PeerMeans[];
@@ -40,49 +40,56 @@ export function meansOf(traces: readonly TraceFigures[], peers: readonly string[
     return {
       peer,
       traces: times.length,
-      nanoseconds: geometricMean(times),
+      nanoseconds: times.length > 0 ? geometricMean(times) : null,
       ratioToLibc: ratios.length > 0 ? geometricMean(ratios) : null,
       utilisation: utilisations.length > 0 ? mean(utilisations) : null,
     };
   });
 }
 
-/** @returns time over libc's on the same trace */
+/** @returns time over libc's on the same trace, where both have one */
 export function ratioOf(trace: TraceFigures, peer: string): number | undefined {
   const own = figuresOf(trace, peer)?.nanoseconds?.median;
   const libc = figuresOf(trace, LIBC)?.nanoseconds?.median;
   return own === undefined || libc === undefined ? undefined : own / libc;
 }
 
-/** The table: a row per trace and allocator, then the means. */
+/** @returns the table, a row per trace and allocator and then the means, and below it what failed and the method */
 export function showReport(report: ReplayReport): string {
-  const rows = [["trace", "ops", "peak live", "allocator", "ns/op", "of libc", "utilisation", "footprint"]];
+  const rows = [["trace", "allocator", "ops", "peak live", "ns/op", "of libc", "utilisation", "footprint"]];
+  const failures: string[] = [];
   for (const trace of report.traces) {
-    trace.peers.forEach((figures, index) => {
-      const facts = index === 0 ? [trace.trace, String(trace.operations), showBytes(trace.peakBytes)] : ["", "", ""];
-      rows.push([...facts, ...cells(trace, figures)]);
-    });
+    for (const [index, figures] of trace.peers.entries()) {
+      const [name, ...facts] = index > 0 ? ["", "", ""] : [trace.trace, `${trace.operations}`, showBytes(trace.peakBytes)];
+      rows.push([name ?? "", figures.peer, ...facts, ...cells(trace, figures)]);
+      if (hasFailed(figures)) failures.push(`${trace.trace}, ${figures.peer}: ${figures.note}`);
+    }
   }
   for (const [index, means] of report.means.entries()) {
-    const facts = index === 0 ? ["means", "", ""] : ["", "", ""];
-    const count = means.traces === report.traces.length ? "" : `over ${means.traces} of ${report.traces.length}`;
-    rows.push([...facts, means.peer, fixed(means.nanoseconds, 1), fixed(means.ratioToLibc, 2)]);
-    rows.at(-1)?.push(fixed(means.utilisation, 3), count);
+    const traces = means.traces === report.traces.length ? "" : `${means.traces} traces`;
+    rows.push([index === 0 ? "means" : "", means.peer, traces, "", fixed(means.nanoseconds, 1)]);
+    rows.at(-1)?.push(fixed(means.ratioToLibc, 2), fixed(means.utilisation, 3));
   }
-  return alignColumns(rows);
+  const table = alignColumns(rows, 2);
+  return [table, failures.join("\n"), report.method.join("\n")].filter((part) => part !== "").join("\n\n");
+}
+
+/** @returns whether the allocator did something wrong, rather than take too long */
+export function hasFailed(figures: PeerFigures): boolean {
+  return figures.note !== null && !figures.note.startsWith(">");
 }
 
 function cells(trace: TraceFigures, figures: PeerFigures): string[] {
-  const time = figures.nanoseconds === null ? (figures.note ?? "-") : fixed(figures.nanoseconds.median, 1);
   const footprint = figures.footprint === null ? "-" : showBytes(figures.footprint);
-  return [figures.peer, time, fixed(ratioOf(trace, figures.peer), 2), fixed(figures.utilisation, 3), footprint];
+  return [showTime(figures), fixed(ratioOf(trace, figures.peer), 2), fixed(figures.utilisation, 3), footprint];
+}
+
+/** @returns nanoseconds per operation, or in a few words why there are none */
+export function showTime(figures: PeerFigures): string {
+  if (figures.nanoseconds !== null) return fixed(figures.nanoseconds.median, 1);
+  return hasFailed(figures) ? "failed" : (figures.note ?? "-");
 }
 
 function figuresOf(trace: TraceFigures, peer: string): PeerFigures | undefined {
   return trace.peers.find((figures) => figures.peer === peer);
-}
-
-/** @returns the number with so many decimals, or a dash where there is none */
-export function fixed(value: number | null | undefined, decimals: number): string {
-  return value === null || value === undefined || Number.isNaN(value) ? "-" : value.toFixed(decimals);
 }

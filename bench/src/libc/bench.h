@@ -10,10 +10,16 @@ uint64_t clock_ns(void);
 /* Memory that does not come from the malloc under test. */
 void *pages(uint64_t bytes);
 
-/* Loads a prepared trace; then one timed pass over it, and one that prints its footprint over time. */
-void replay_load(const char *file);
-uint64_t replay_pass(void);
+/* Does its operations once and returns what they cost in nanoseconds. */
+typedef uint64_t (*timed_pass)(void);
+
+/* Loads a prepared trace; its operations in a pass; a pass that prints the footprint over time. */
+timed_pass replay_load(const char *file);
 uint64_t replay_operations(void);
 void replay_verify(void);
+
+/* Makes one of the small loads ready; its operations in a pass. */
+timed_pass micro_prepare(const char *work);
+uint64_t micro_operations(void);
 
 #endif

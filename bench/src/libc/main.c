@@ -1,5 +1,5 @@
 /*
- * The C library's malloc behind the same line protocol as child.ts: load, verify, run.
+ * The C library's malloc behind the same line protocol as child.ts: load, micro, verify, run.
  * Its buffers are static and its tables mapped, so that the heap holds the blocks of the load and nothing else.
  */
 #define _GNU_SOURCE
@@ -15,7 +15,7 @@ static char input_buffer[1 << 16];
 static char output_buffer[1 << 16];
 static char line[1 << 13];
 
-static uint64_t (*pass)(void);
+static timed_pass pass;
 static uint64_t operations;
 
 uint64_t clock_ns(void) {
@@ -54,9 +54,12 @@ int main(void) {
   while (fgets(line, sizeof line, stdin) != NULL) {
     line[strcspn(line, "\n")] = '\0';
     if (strncmp(line, "load ", 5) == 0) {
-      replay_load(line + 5);
-      pass = replay_pass;
+      pass = replay_load(line + 5);
       operations = replay_operations();
+      puts("null");
+    } else if (strncmp(line, "micro ", 6) == 0) {
+      pass = micro_prepare(line + 6);
+      operations = micro_operations();
       puts("null");
     } else if (strncmp(line, "verify ", 7) == 0) {
       replay_verify();

@@ -21,7 +21,23 @@ static const uint32_t *sizes, *ids, *leftovers;
 static const uint8_t *kinds;
 static void **table;
 
-void replay_load(const char *file) {
+static uint64_t replay_pass(void) {
+  uint64_t start = clock_ns();
+  for (uint32_t turn = 0; turn < repeats; turn++) {
+    for (uint32_t i = 0; i < count; i++) {
+      uint8_t kind = kinds[i];
+      uint32_t id = ids[i];
+      if (kind == ALLOCATE) table[id] = malloc(sizes[i]);
+      else if (kind == FREE) free(table[id]);
+      else table[id] = realloc(table[id], sizes[i]);
+    }
+  }
+  uint64_t end = clock_ns();
+  for (uint32_t i = 0; i < leftover_count; i++) free(table[leftovers[i]]);
+  return end - start;
+}
+
+timed_pass replay_load(const char *file) {
   int descriptor = open(file, O_RDONLY);
   struct stat status;
   if (descriptor < 0 || fstat(descriptor, &status) != 0) {
@@ -44,25 +60,10 @@ void replay_load(const char *file) {
   leftovers = ids + count;
   kinds = (const uint8_t *)(leftovers + leftover_count);
   table = pages((uint64_t)id_count * sizeof *table);
+  return replay_pass;
 }
 
 uint64_t replay_operations(void) { return (uint64_t)count * repeats; }
-
-uint64_t replay_pass(void) {
-  uint64_t start = clock_ns();
-  for (uint32_t turn = 0; turn < repeats; turn++) {
-    for (uint32_t i = 0; i < count; i++) {
-      uint8_t kind = kinds[i];
-      uint32_t id = ids[i];
-      if (kind == ALLOCATE) table[id] = malloc(sizes[i]);
-      else if (kind == FREE) free(table[id]);
-      else table[id] = realloc(table[id], sizes[i]);
-    }
-  }
-  uint64_t end = clock_ns();
-  for (uint32_t i = 0; i < leftover_count; i++) free(table[leftovers[i]]);
-  return end - start;
-}
 
 /*
  * Footprint as for the others: from the heap's start to the highest end of a block ever handed out, and what is mapped

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 
 const SOURCES = fileURLToPath(new URL("../../src/libc/", import.meta.url));
 const CACHE = fileURLToPath(new URL("../libc/", import.meta.url));
-const FILES = ["bench.h", "main.c", "replay.c"];
+const FILES = ["bench.h", "main.c", "replay.c", "micro.c"];
 // Without -fno-builtin a compiler may drop a malloc whose block is freed unused.
 const FLAGS = ["-O2", "-fno-builtin"];
 

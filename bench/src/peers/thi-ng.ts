@@ -1,6 +1,6 @@
 import { MemPool } from "@thi.ng/malloc";
 
-import { heapBytesFor, type Subject } from "../adapter.ts";
+import { heapBytesFor, type Load, type Subject } from "../adapter.ts";
 
 /** Its block addresses are signed when it follows them, and its buffer is allocated at once. */
 const MAX_BYTES = 2 ** 30;
@@ -21,8 +21,8 @@ class ReplayablePool extends MemPool {
 }
 
 /** The allocator of `@thi.ng/malloc` on a buffer of its full size: it cannot grow. */
-export function open(peakBytes: number): Subject {
-  const buffer = new ArrayBuffer(Math.min(heapBytesFor(peakBytes), MAX_BYTES));
+export function open(load: Load): Subject {
+  const buffer = new ArrayBuffer(Math.min(heapBytesFor(load), MAX_BYTES));
   const pool = new ReplayablePool({ buf: buffer });
   const bytes = new Uint8Array(buffer);
   return { target: pool, bytes: () => bytes };

@@ -1,0 +1,104 @@
+/**
+ * Times several processes in rounds, one after another within a round, so that a disturbance of the machine meets all of
+ * them alike.
+ *
+ * @module
+ */
+import { isNull, isTiming } from "./answers.ts";
+import { Session, TimeLimitError, type Launch } from "./session.ts";
+import { spreadOf, type Spread } from "./statistics.ts";
+
+export interface RoundOptions {
+  readonly rounds: number;
+  /** How long each process runs before the first round: the same wall time for all. */
+  readonly warmMilliseconds: number;
+  readonly roundMilliseconds: number;
+  /** Time for all rounds of one process; a process that has used it up takes no part in further ones. */
+  readonly limitMilliseconds: number;
+}
+
+/** Beyond the limit a process is not waited for but ended. */
+export const GRACE_MILLISECONDS = 2000;
+
+/** @returns what stands in the place of a figure that took too long */
+export function cutOff(options: RoundOptions): string {
+  return `>${options.limitMilliseconds / 1000} s, cut off`;
+}
+
+/**
+ * @param ready - the command that makes the load ready
+ * @param launches - how each peer is started
+ * @returns nanoseconds per operation by peer, or why there are none
+ */
+export async function timeInRounds(
+  ready: string,
+  launches: ReadonlyMap<string, Launch>,
+  options: RoundOptions,
+): Promise<Map<string, Spread | string>> {
+  const runners = [...launches].map(([peer, launch]) => new Runner(peer, new Session(launch), options));
+  try {
+    for (const runner of runners) await runner.start(ready);
+    for (let round = 0; round < options.rounds; round++) {
+      for (const runner of runners) await runner.round();
+    }
+  } finally {
+    for (const runner of runners) runner.close();
+  }
+  return new Map(runners.map((runner) => [runner.peer, runner.result()]));
+}
+
+class Runner {
+  readonly peer: string;
+  readonly #session: Session;
+  readonly #options: RoundOptions;
+  readonly #times: number[] = [];
+  #spent = 0;
+  #failure: string | null = null;
+
+  constructor(peer: string, session: Session, options: RoundOptions) {
+    this.peer = peer;
+    this.#session = session;
+    this.#options = options;
+  }
+
+  async start(ready: string): Promise<void> {
+    await this.#within(this.#session.ask(ready, this.#patience(), isNull));
+    await this.#run(this.#options.warmMilliseconds);
+  }
+
+  async round(): Promise<void> {
+    if (this.#times.length > 0 && this.#spent > this.#options.limitMilliseconds) return;
+    const nanoseconds = await this.#run(this.#options.roundMilliseconds);
+    if (nanoseconds !== undefined) this.#times.push(nanoseconds);
+  }
+
+  result(): Spread | string {
+    return this.#failure ?? spreadOf(this.#times);
+  }
+
+  close(): void {
+    this.#session.close();
+  }
+
+  async #run(milliseconds: number): Promise<number | undefined> {
+    if (this.#failure !== null) return undefined;
+    const start = performance.now();
+    const timing = await this.#within(this.#session.ask(`run ${milliseconds}`, this.#patience(), isTiming));
+    this.#spent += performance.now() - start;
+    return timing?.nanoseconds;
+  }
+
+  async #within<T>(answer: Promise<T>): Promise<T | undefined> {
+    try {
+      return await answer;
+    } catch (error) {
+      if (!(error instanceof Error)) throw error;
+      this.#failure = error instanceof TimeLimitError ? cutOff(this.#options) : error.message;
+      return undefined;
+    }
+  }
+
+  #patience(): number {
+    return this.#options.limitMilliseconds + GRACE_MILLISECONDS;
+  }
+}
