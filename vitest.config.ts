@@ -1,7 +1,22 @@
+import { fileURLToPath } from "node:url";
+
 import { defineConfig } from "vitest/config";
+
+const core = fileURLToPath(new URL("packages/core/src/", import.meta.url));
 
 // One config for every package: `vitest run --root . --config ../../vitest.config.ts [--mode long|memory]`.
 export default defineConfig(({ mode }) => ({
+  // Under the shadow heap, core's own tests (which import its sources), the packages (which import it by name) and the
+  // setup file must share one copy of core: a second copy would go unwatched.
+  ...(mode === "memory" && {
+    resolve: {
+      alias: [
+        { find: /^@heapwright\/core$/, replacement: `${core}index.ts` },
+        { find: /^@heapwright\/core\/engine$/, replacement: `${core}engine.ts` },
+        { find: /^@heapwright\/core\/testing$/, replacement: `${core}testing/index.ts` },
+      ],
+    },
+  }),
   test: {
     include: ["test/**/*.test.ts"],
     exclude: ["test/browser/**"],
@@ -14,7 +29,7 @@ export default defineConfig(({ mode }) => ({
     // Every block that is live when its test ends is a failure.
     ...(mode === "memory" && {
       env: { HEAPWRIGHT_SHADOW: "1" },
-      setupFiles: ["@heapwright/core/testing/setup"],
+      setupFiles: [`${core}testing/setup.ts`],
     }),
   },
 }));
