@@ -15,7 +15,8 @@ import type { Subject } from "./adapter.ts";
 import { loadOf, prepareWork, workOf, type Work } from "./micro.ts";
 import { loadMicroPeer, loadPeer } from "./peers.ts";
 import { readPrepared, type PreparedTrace } from "./prepared.ts";
-import { timedPass, verifyPass, type Verification } from "./replay.ts";
+import { verifyPass, type Verification } from "./replay.ts";
+import { timedPass } from "./timed-pass.ts";
 
 /** What `run` answers. */
 export interface Timing {
@@ -37,7 +38,7 @@ async function load(file: string): Promise<null> {
   const table = new Uint32Array(trace.idCount);
   replayed = { subject, trace };
   work = {
-    operations: trace.kinds.length * trace.repeats,
+    operations: (trace.operations.length / 2) * trace.repeats,
     pass: () => timedPass(subject.target, trace, table),
   };
   return null;

@@ -7,6 +7,9 @@
 import type { Load, Pair } from "./adapter.ts";
 import { word } from "./typed-array.ts";
 
+// Indices in the timed loops are below the arrays' lengths; behind an accessor each read costs 0.2 ns more.
+/* oxlint-disable typescript/no-non-null-assertion */
+
 /** The order in which a batch is freed. */
 export type FreeOrder = "lifo" | "fifo" | "random";
 
@@ -91,7 +94,7 @@ function timedBatch(target: Pair, size: number, order: Uint32Array, table: Uint3
   const count = table.length;
   const start = performance.now();
   for (let i = 0; i < count; i++) table[i] = target.malloc(size);
-  for (let i = 0; i < count; i++) target.free(word(table, word(order, i)));
+  for (let i = 0; i < count; i++) target.free(table[order[i]!]!);
   return performance.now() - start;
 }
 
@@ -99,9 +102,9 @@ function timedMixed(target: Pair, slots: Uint32Array, sizes: Uint32Array, table:
   const end = first + STEPS;
   const start = performance.now();
   for (let i = first; i < end; i++) {
-    const slot = word(slots, i);
-    target.free(word(table, slot));
-    table[slot] = target.malloc(word(sizes, i));
+    const slot = slots[i]!;
+    target.free(table[slot]!);
+    table[slot] = target.malloc(sizes[i]!);
   }
   return performance.now() - start;
 }

@@ -1,30 +1,32 @@
 /**
  * The form in which a trace goes to the processes that replay it, the same for ours and for the C program: little-endian
- * 32-bit words, arrays in full, nothing to parse.
+ * 32-bit words, nothing to parse. An operation is two words, so that the timed loop reads one array.
  *
- *      0   4           8      12        16       20           24
- *      +---+-----------+------+---------+--------+------------+-------+-----+-----------+-------+
- *      | 1 | operations| ids  | repeats | peak   | leftovers  | sizes | ids | leftovers | kinds |
- *      +---+-----------+------+---------+--------+------------+-------+-----+-----------+-------+
- *        version                                    (count)     u32[]   u32[]  u32[]      u8[]
+ *      0         4      8         12           16            20
+ *      +---------+------+---------+------------+-------------+---------------------------------+-----------+
+ *      | version | ids  | repeats | peak bytes | leftovers   | operations                      | leftovers |
+ *      +---------+------+---------+------------+-------------+---------------------------------+-----------+
+ *                                               (their count)  { id << 2 | kind, size } each     ids
  *
  * @module
  */
 import { readFileSync, writeFileSync } from "node:fs";
 
 import type { Trace } from "./trace.ts";
-import { word } from "./typed-array.ts";
+import { byte, word } from "./typed-array.ts";
 
-const VERSION = 1;
-const HEADER_WORDS = 6;
-const WORD_BYTES = 4;
+/** An operation's first word is its id, shifted by so many bits, and its kind below. */
+export const KIND_BITS = 2 as const;
+export const KIND_MASK = 3 as const;
+
+const VERSION = 2;
+const HEADER_WORDS = 5;
 const TIMED_OPERATIONS_MIN = 20_000;
 
 /** A trace as the replaying process holds it. */
 export interface PreparedTrace {
-  readonly kinds: Uint8Array;
-  readonly ids: Uint32Array;
-  readonly sizes: Uint32Array;
+  /** Two words per operation. */
+  readonly operations: Uint32Array;
   readonly leftovers: Uint32Array;
   readonly idCount: number;
   readonly peakBytes: number;
@@ -41,13 +43,14 @@ export function repeatsOf(trace: Trace): number {
 /** @param file - where the prepared form is written */
 export function writePrepared(trace: Trace, file: string): void {
   const { kinds, ids, sizes, leftovers } = trace;
-  const header = [VERSION, kinds.length, trace.idCount, repeatsOf(trace), trace.peakBytes, leftovers.length];
   const words = new Uint32Array(HEADER_WORDS + 2 * kinds.length + leftovers.length);
-  words.set(header);
-  words.set(sizes, HEADER_WORDS);
-  words.set(ids, HEADER_WORDS + kinds.length);
+  words.set([VERSION, trace.idCount, repeatsOf(trace), trace.peakBytes, leftovers.length]);
+  for (let i = 0; i < kinds.length; i++) {
+    words[HEADER_WORDS + 2 * i] = (word(ids, i) << KIND_BITS) | byte(kinds, i);
+    words[HEADER_WORDS + 2 * i + 1] = word(sizes, i);
+  }
   words.set(leftovers, HEADER_WORDS + 2 * kinds.length);
-  writeFileSync(file, Buffer.concat([new Uint8Array(words.buffer), kinds]));
+  writeFileSync(file, words);
 }
 
 /** @param file - what {@link writePrepared} wrote */
@@ -55,18 +58,13 @@ export function readPrepared(file: string): PreparedTrace {
   const contents = readFileSync(file);
   const bytes = new Uint8Array(contents.length);
   bytes.set(contents);
-  const header = new Uint32Array(bytes.buffer, 0, HEADER_WORDS);
-  const operations = word(header, 1);
-  const leftoverCount = word(header, 5);
-  const words = (first: number, count: number): Uint32Array =>
-    new Uint32Array(bytes.buffer, (HEADER_WORDS + first) * WORD_BYTES, count);
+  const words = new Uint32Array(bytes.buffer);
+  const end = words.length - word(words, 4);
   return {
-    sizes: words(0, operations),
-    ids: words(operations, operations),
-    leftovers: words(2 * operations, leftoverCount),
-    kinds: bytes.subarray((HEADER_WORDS + 2 * operations + leftoverCount) * WORD_BYTES),
-    idCount: word(header, 2),
-    repeats: word(header, 3),
-    peakBytes: word(header, 4),
+    idCount: word(words, 1),
+    repeats: word(words, 2),
+    peakBytes: word(words, 3),
+    operations: words.slice(HEADER_WORDS, end),
+    leftovers: words.slice(end),
   };
 }

@@ -46,6 +46,7 @@ export class TraceError extends Error {
 
 const HEADER_LINES = 4;
 const MAX_BYTES = 0xffff_ffff;
+const MAX_IDS = 2 ** 30;
 const TRACE_ENDING = /\.m?rep(\.gz)?$/;
 const OPERATION = /^([arf]) (\d+)(?: (\d+))?(?: (\d+))?\r?$/;
 
@@ -123,7 +124,9 @@ function parseHeader(
     }
     return fields.map(Number);
   });
-  return { idCount: values[1]?.[0] ?? 0, operationCount: values[2]?.[0] ?? 0, threads: values[3]?.[1] ?? 0 };
+  const idCount = values[1]?.[0] ?? 0;
+  if (idCount > MAX_IDS) throw new TraceError(file, 2, `${idCount} ids are more than ${MAX_IDS}`);
+  return { idCount, operationCount: values[2]?.[0] ?? 0, threads: values[3]?.[1] ?? 0 };
 }
 
 /** Follows which blocks are live, and refuses operations on blocks that are not. */

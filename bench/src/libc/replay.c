@@ -13,23 +13,22 @@
 #include <malloc.h>
 #endif
 
-enum { HEADER_WORDS = 6, SAMPLE_COUNT = 240 };
+enum { VERSION = 2, HEADER_WORDS = 5, KIND_BITS = 2, KIND_MASK = 3, SAMPLE_COUNT = 240 };
 enum { ALLOCATE = 0, FREE = 1 };
 
 static uint32_t count, id_count, repeats, leftover_count;
-static const uint32_t *sizes, *ids, *leftovers;
-static const uint8_t *kinds;
+static const uint32_t *traffic, *leftovers;
 static void **table;
 
 static uint64_t replay_pass(void) {
   uint64_t start = clock_ns();
   for (uint32_t turn = 0; turn < repeats; turn++) {
-    for (uint32_t i = 0; i < count; i++) {
-      uint8_t kind = kinds[i];
-      uint32_t id = ids[i];
-      if (kind == ALLOCATE) table[id] = malloc(sizes[i]);
+    for (uint64_t i = 0; i < 2 * (uint64_t)count; i += 2) {
+      uint32_t kind = traffic[i] & KIND_MASK;
+      uint32_t id = traffic[i] >> KIND_BITS;
+      if (kind == ALLOCATE) table[id] = malloc(traffic[i + 1]);
       else if (kind == FREE) free(table[id]);
-      else table[id] = realloc(table[id], sizes[i]);
+      else table[id] = realloc(table[id], traffic[i + 1]);
     }
   }
   uint64_t end = clock_ns();
@@ -46,19 +45,17 @@ timed_pass replay_load(const char *file) {
   }
   const uint32_t *words =
       mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, descriptor, 0);
-  if (words == MAP_FAILED || words[0] != 1) {
+  if (words == MAP_FAILED || words[0] != VERSION) {
     fprintf(stderr, "%s: not a prepared trace\n", file);
     exit(1);
   }
   close(descriptor);
-  count = words[1];
-  id_count = words[2];
-  repeats = words[3];
-  leftover_count = words[5];
-  sizes = words + HEADER_WORDS;
-  ids = sizes + count;
-  leftovers = ids + count;
-  kinds = (const uint8_t *)(leftovers + leftover_count);
+  id_count = words[1];
+  repeats = words[2];
+  leftover_count = words[4];
+  count = ((uint32_t)(status.st_size / 4) - HEADER_WORDS - leftover_count) / 2;
+  traffic = words + HEADER_WORDS;
+  leftovers = traffic + 2 * (uint64_t)count;
   table = pages((uint64_t)id_count * sizeof *table);
   return replay_pass;
 }
@@ -94,14 +91,16 @@ void replay_verify(void) {
   heap_start = sbrk(0);
   printf("{\"fault\":null,\"samples\":[");
   for (uint32_t i = 0; i < count; i++) {
-    uint32_t id = ids[i];
-    if (kinds[i] != ALLOCATE) leave(table[id]);
-    live += (uint64_t)sizes[i] - held[id];
-    held[id] = sizes[i];
-    if (kinds[i] == ALLOCATE) table[id] = malloc(sizes[i]);
-    else if (kinds[i] == FREE) free(table[id]);
-    else table[id] = realloc(table[id], sizes[i]);
-    if (kinds[i] != FREE) enter(table[id]);
+    uint32_t kind = traffic[2 * i] & KIND_MASK;
+    uint32_t id = traffic[2 * i] >> KIND_BITS;
+    uint32_t size = traffic[2 * i + 1];
+    if (kind != ALLOCATE) leave(table[id]);
+    live += (uint64_t)size - held[id];
+    held[id] = size;
+    if (kind == ALLOCATE) table[id] = malloc(size);
+    else if (kind == FREE) free(table[id]);
+    else table[id] = realloc(table[id], size);
+    if (kind != FREE) enter(table[id]);
     if (i % interval == 0)
       printf("%s[%u,%llu,%llu]", i == 0 ? "" : ",", i, (unsigned long long)live, (unsigned long long)footprint);
   }
