@@ -3,8 +3,13 @@
  *
  * @module
  */
-import type { Timing } from "./child.ts";
+import type { Failure, Timing } from "./child.ts";
 import type { Verification } from "./replay.ts";
+
+/** @returns whether `answer` says why there is none */
+export function isFailure(answer: unknown): answer is Failure {
+  return typeof answer === "object" && answer !== null && "error" in answer && typeof answer.error === "string";
+}
 
 /** @returns whether `answer` is what `run` gives */
 export function isTiming(answer: unknown): answer is Timing {

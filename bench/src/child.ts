@@ -18,6 +18,11 @@ import { readPrepared, type PreparedTrace } from "./prepared.ts";
 import { verifyPass, type Verification } from "./replay.ts";
 import { timedPass } from "./timed-pass.ts";
 
+/** What any command answers when it fails. */
+export interface Failure {
+  readonly error: string;
+}
+
 /** What `run` answers. */
 export interface Timing {
   /** Per operation. */
@@ -71,7 +76,7 @@ function run(milliseconds: number): Timing {
   return { nanoseconds: (spent * NANOSECONDS) / (counted * work.operations), passes };
 }
 
-function answer(line: string): unknown {
+function obey(line: string): unknown {
   const space = line.indexOf(" ");
   const argument = line.slice(space + 1);
   switch (line.slice(0, space)) {
@@ -88,6 +93,14 @@ function answer(line: string): unknown {
   }
 }
 
+async function answerTo(line: string): Promise<unknown> {
+  try {
+    return await obey(line);
+  } catch (error) {
+    return { error: error instanceof Error ? error.message : String(error) } satisfies Failure;
+  }
+}
+
 for await (const line of createInterface({ input: process.stdin })) {
-  process.stdout.write(`${JSON.stringify(await answer(line))}\n`);
+  process.stdout.write(`${JSON.stringify(await answerTo(line))}\n`);
 }

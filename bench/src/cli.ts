@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
 import { MICRO_WORKS, microCommand } from "./micro-command.ts";
@@ -29,13 +30,9 @@ micro   64 B at once; 10,000 of 64 B freed last-in-first-out, first-in-first-out
 --quick           shorter and fewer rounds
 --limit <seconds> what takes longer is cut off (default 3)
 --json <file>     the figures as JSON
---html <file>     replay: the page with the plots (default report.html)
+--html <file>     replay: the page with the plots (default report.html in bench)
 --help            this text
 `;
-
-function parse(): ReturnType<typeof parseArgs<typeof OPTIONS>> {
-  return parseArgs(OPTIONS);
-}
 
 const OPTIONS = {
   allowPositionals: true,
@@ -46,13 +43,13 @@ const OPTIONS = {
     quick: { type: "boolean", default: false },
     limit: { type: "string", default: "3" },
     json: { type: "string" },
-    html: { type: "string", default: "report.html" },
+    html: { type: "string", default: fileURLToPath(new URL("../report.html", import.meta.url)) },
     help: { type: "boolean", default: false },
   },
 } as const;
 
 async function main(): Promise<void> {
-  const { positionals, values } = parse();
+  const { positionals, values } = parseArgs(OPTIONS);
   const [command, ...paths] = positionals;
   if (values.help || command === undefined) return void process.stdout.write(USAGE);
   const { json, html, quick } = values;

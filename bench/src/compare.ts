@@ -6,8 +6,8 @@
  */
 import { isNull, isVerification } from "./answers.ts";
 import type { Sample, Verification } from "./replay.ts";
-import { cutOff, GRACE_MILLISECONDS, timeInRounds, type RoundOptions } from "./rounds.ts";
-import { Session, TimeLimitError, type Launch } from "./session.ts";
+import { cutOff, GRACE_MILLISECONDS, noteOn, timeInRounds, type RoundOptions } from "./rounds.ts";
+import { Session, type Launch } from "./session.ts";
 import type { Spread } from "./statistics.ts";
 import type { Trace } from "./trace.ts";
 
@@ -87,8 +87,7 @@ async function verify(
     if (verification.fault !== null) return verification.fault;
     return verification.operations < trace.kinds.length ? cutOff(options) : verification;
   } catch (error) {
-    if (error instanceof TimeLimitError) return cutOff(options);
-    throw error;
+    return noteOn(error, options);
   } finally {
     session.close();
   }

@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { barPlot, linePlot, PLOT_COLOURS } from "./plot.ts";
-import { showTime, showReport, type ReplayReport } from "./report.ts";
-import { showBytes } from "./table.ts";
 import type { TraceFigures } from "./compare.ts";
+import { barPlot, escapeText, linePlot, PLOT_COLOURS } from "./plot.ts";
+import { type ReplayReport, showReport, showTime } from "./report.ts";
+import { showBytes } from "./table.ts";
 
 const STYLE = `
   body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
@@ -67,8 +67,4 @@ function legend(peers: readonly string[]): string {
 
 function colourOf(index: number): string {
   return PLOT_COLOURS[index % PLOT_COLOURS.length] ?? "#000";
-}
-
-function escapeText(text: string): string {
-  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }

@@ -50,7 +50,7 @@ export function barPlot({ groups, series, scale }: BarPlot): string {
   );
   const names = groups.map((name, group) => {
     const x = LEFT + (group + 0.5) * groupWidth;
-    return `<text transform="translate(${round(x)} ${BOTTOM + 14}) rotate(20)">${name}</text>`;
+    return `<text transform="translate(${round(x + 6)} ${BOTTOM + 14}) rotate(-20)" text-anchor="end">${escapeText(name)}</text>`;
   });
   return svg([axis(ticks, fraction, String), ...bars, ...names]);
 }
@@ -88,6 +88,11 @@ function axis(ticks: readonly number[], fraction: (value: number) => number, sho
 
 function rectangle(x: number, y: number, width: number, height: number, colour: string): string {
   return `<rect x="${round(x)}" y="${round(y)}" width="${round(width)}" height="${round(height)}" fill="${colour}">`;
+}
+
+/** @returns the text as it has to stand in markup */
+export function escapeText(text: string): string {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
 
 function svg(parts: readonly string[]): string {

@@ -19,7 +19,12 @@ export interface PeerMeans {
   readonly ratioToLibc: number | null;
   /** Arithmetic mean; null when no footprint is known. */
   readonly utilisation: number | null;
+  /** The same over the traces with at least {@link LARGE_BYTES} live: below, what a heap costs at all dominates. */
+  readonly utilisationOfLarge: number | null;
 }
+
+/** Peak payload from which on a trace counts as large. */
+export const LARGE_BYTES = 262_144;
 
 export interface ReplayReport {
   /** Where it ran. */
@@ -36,15 +41,21 @@ export function meansOf(traces: readonly TraceFigures[], peers: readonly string[
     const own = traces.map((trace) => figuresOf(trace, peer));
     const times = own.flatMap((figures) => figures?.nanoseconds?.median ?? []);
     const ratios = traces.flatMap((trace) => ratioOf(trace, peer) ?? []);
-    const utilisations = own.flatMap((figures) => figures?.utilisation ?? []);
+    const utilisationOf = (chosen: readonly TraceFigures[]): number | null =>
+      meanOrNull(chosen.flatMap((trace) => figuresOf(trace, peer)?.utilisation ?? []));
     return {
       peer,
       traces: times.length,
       nanoseconds: times.length > 0 ? geometricMean(times) : null,
       ratioToLibc: ratios.length > 0 ? geometricMean(ratios) : null,
-      utilisation: utilisations.length > 0 ? mean(utilisations) : null,
+      utilisation: utilisationOf(traces),
+      utilisationOfLarge: utilisationOf(traces.filter((trace) => trace.peakBytes >= LARGE_BYTES)),
     };
   });
+}
+
+function meanOrNull(values: readonly number[]): number | null {
+  return values.length > 0 ? mean(values) : null;
 }
 
 /** @returns time over libc's on the same trace, where both have one */
@@ -60,7 +71,8 @@ export function showReport(report: ReplayReport): string {
   const failures: string[] = [];
   for (const trace of report.traces) {
     for (const [index, figures] of trace.peers.entries()) {
-      const [name, ...facts] = index > 0 ? ["", "", ""] : [trace.trace, `${trace.operations}`, showBytes(trace.peakBytes)];
+      const [name, ...facts] =
+        index > 0 ? ["", "", ""] : [trace.trace, `${trace.operations}`, showBytes(trace.peakBytes)];
       rows.push([name ?? "", figures.peer, ...facts, ...cells(trace, figures)]);
       if (hasFailed(figures)) failures.push(`${trace.trace}, ${figures.peer}: ${figures.note}`);
     }
@@ -70,8 +82,16 @@ export function showReport(report: ReplayReport): string {
     rows.push([index === 0 ? "means" : "", means.peer, traces, "", fixed(means.nanoseconds, 1)]);
     rows.at(-1)?.push(fixed(means.ratioToLibc, 2), fixed(means.utilisation, 3));
   }
-  const table = alignColumns(rows, 2);
-  return [table, failures.join("\n"), report.method.join("\n")].filter((part) => part !== "").join("\n\n");
+  const parts = [alignColumns(rows, 2), failures.join("\n"), showLarge(report), report.method.join("\n")];
+  return parts.filter((part) => part !== "").join("\n\n");
+}
+
+/** The mean utilisation without the small traces, where there are some. */
+function showLarge({ traces, means }: ReplayReport): string {
+  const large = traces.filter((trace) => trace.peakBytes >= LARGE_BYTES).length;
+  if (large === traces.length || large === 0) return "";
+  const list = means.map((entry) => `${entry.peer} ${fixed(entry.utilisationOfLarge, 3)}`).join(", ");
+  return `Mean utilisation of the ${large} traces with at least ${showBytes(LARGE_BYTES)} live: ${list}`;
 }
 
 /** @returns whether the allocator did something wrong, rather than take too long */

@@ -25,6 +25,12 @@ export function cutOff(options: RoundOptions): string {
   return `>${options.limitMilliseconds / 1000} s, cut off`;
 }
 
+/** @returns what stands there when the process did not answer */
+export function noteOn(error: unknown, options: RoundOptions): string {
+  if (error instanceof TimeLimitError) return cutOff(options);
+  return error instanceof Error ? error.message : String(error);
+}
+
 /**
  * @param ready - the command that makes the load ready
  * @param launches - how each peer is started
@@ -92,8 +98,7 @@ class Runner {
     try {
       return await answer;
     } catch (error) {
-      if (!(error instanceof Error)) throw error;
-      this.#failure = error instanceof TimeLimitError ? cutOff(this.#options) : error.message;
+      this.#failure = noteOn(error, this.#options);
       return undefined;
     }
   }

@@ -8,6 +8,8 @@ import { createInterface, type Interface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 
+import { isFailure } from "./answers.ts";
+
 const CHILD = fileURLToPath(new URL("./child.js", import.meta.url));
 
 /** How a peer's process is started. */
@@ -43,7 +45,7 @@ export class Session {
    * @param command - one line
    * @param limit - milliseconds to wait for the answer
    * @param isAnswer - recognises the answer's shape
-   * @throws {TimeLimitError} after the limit; an Error when the process ends or answers something else
+   * @throws {TimeLimitError} after the limit; an Error when the process fails, ends or answers something else
    */
   ask<T>(command: string, limit: number, isAnswer: (answer: unknown) => answer is T): Promise<T> {
     return new Promise<T>((resolve, reject) => {
@@ -57,6 +59,7 @@ export class Session {
       const onLine = (line: string): void => {
         const answer: unknown = JSON.parse(line);
         if (isAnswer(answer)) settle(() => resolve(answer));
+        else if (isFailure(answer)) settle(() => reject(new Error(answer.error)));
         else settle(() => reject(new Error(`"${command}": unexpected answer ${line}`)));
       };
       const onClose = (): void =>
