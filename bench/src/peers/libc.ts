@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const SOURCES = fileURLToPath(new URL("../../src/libc/", import.meta.url));
-const CACHE = fileURLToPath(new URL("../libc/", import.meta.url));
+const CACHE = fileURLToPath(new URL("../../dist/libc/", import.meta.url));
 const FILES = ["bench.h", "main.c", "replay.c", "micro.c"];
 // Without -fno-builtin a compiler may drop a malloc whose block is freed unused.
 const FLAGS = ["-O2", "-fno-builtin"];
