@@ -45,17 +45,22 @@ interface MicroFigures {
 export async function microCommand(options: MicroOptions, progress: Progress): Promise<void> {
   const figures: MicroFigures[] = [];
   progress.start(options.works.length);
-  for (const name of options.works) {
-    const work = MICRO_WORKS[name];
-    if (work === undefined) throw new Error(`no work "${name}"; there are ${Object.keys(MICRO_WORKS).join(", ")}`);
-    const serves = (peer: string): boolean => !ONE_SIZE_PEERS.has(peer) || loadOf(work).blockBytes !== undefined;
-    const launches = new Map([...options.launches].filter(([peer]) => serves(peer)));
-    progress.step(`${name}: ${[...launches.keys()].join(", ")}`);
-    figures.push(...figuresOf(name, await timeInRounds(commandOf(work), launches, options)));
+  try {
+    for (const name of options.works) figures.push(...(await timeWork(name, options, progress)));
+  } finally {
+    progress.stop();
   }
-  progress.stop();
   process.stdout.write(`${showFigures(figures)}\n`);
   if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(figures, null, 2)}\n`);
+}
+
+async function timeWork(name: string, options: MicroOptions, progress: Progress): Promise<MicroFigures[]> {
+  const work = MICRO_WORKS[name];
+  if (work === undefined) throw new Error(`no work "${name}"; there are ${Object.keys(MICRO_WORKS).join(", ")}`);
+  const serves = (peer: string): boolean => !ONE_SIZE_PEERS.has(peer) || loadOf(work).blockBytes !== undefined;
+  const launches = new Map([...options.launches].filter(([peer]) => serves(peer)));
+  progress.step(`${name}: ${[...launches.keys()].join(", ")}`);
+  return figuresOf(name, await timeInRounds(commandOf(work), launches, options));
 }
 
 function figuresOf(work: string, times: ReadonlyMap<string, Spread | string>): MicroFigures[] {

@@ -31,15 +31,16 @@ export interface ReplayOptions extends RoundOptions {
 
 export async function replayCommand(options: ReplayOptions, progress: Progress): Promise<void> {
   const files = traceFiles(options.paths.length > 0 ? options.paths : [OWN_TRACES]);
+  // All are read before the first is replayed, so that a malformed one shows at once.
+  const traces = files.map(readTrace);
   const folder = mkdtempSync(join(tmpdir(), "heapwright-bench-"));
-  const traces: TraceFigures[] = [];
+  const figures: TraceFigures[] = [];
   progress.start(files.length * (options.launches.size + 1));
   try {
-    for (const file of files) {
-      const trace = readTrace(file);
+    for (const trace of traces) {
       const prepared = join(folder, "trace.bin");
       writePrepared(trace, prepared);
-      traces.push(await compareTrace(trace, prepared, options.launches, options, progress.step));
+      figures.push(await compareTrace(trace, prepared, options.launches, options, progress.step));
     }
   } finally {
     progress.stop();
@@ -48,8 +49,8 @@ export async function replayCommand(options: ReplayOptions, progress: Progress):
   const report: ReplayReport = {
     host: `node ${process.version}, ${platform()} ${arch()}, ${cpus()[0]?.model ?? "unknown processor"}`,
     method: methodOf(options),
-    traces,
-    means: meansOf(traces, [...options.launches.keys()]),
+    traces: figures,
+    means: meansOf(figures, [...options.launches.keys()]),
   };
   process.stdout.write(`${showReport(report)}\n`);
   if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, null, 2)}\n`);
