@@ -36,6 +36,7 @@ export class Session {
   constructor(launch: Launch) {
     this.#process = spawn(launch.command, launch.args, { stdio: ["pipe", "pipe", "pipe"] });
     this.#process.stderr.setEncoding("utf8").on("data", (text: string) => (this.#complaint += text));
+    this.#process.on("error", (error) => (this.#complaint += error.message));
     // A process that has gone is noticed through its missing answer.
     this.#process.stdin.on("error", () => undefined);
     this.#lines = createInterface({ input: this.#process.stdout });
@@ -49,6 +50,8 @@ export class Session {
    */
   ask<T>(command: string, limit: number, isAnswer: (answer: unknown) => answer is T): Promise<T> {
     return new Promise<T>((resolve, reject) => {
+      const ended = (): Error => new Error(`"${command}": the process ended. ${this.#complaint.trim()}`);
+      if (this.#process.exitCode !== null || this.#process.signalCode !== null) return reject(ended());
       const settle = (finish: () => void): void => {
         clearTimeout(timer);
         this.#lines.off("line", onLine);
@@ -62,8 +65,7 @@ export class Session {
         else if (isFailure(answer)) settle(() => reject(new Error(answer.error)));
         else settle(() => reject(new Error(`"${command}": unexpected answer ${line}`)));
       };
-      const onClose = (): void =>
-        settle(() => reject(new Error(`"${command}": the process ended. ${this.#complaint.trim()}`)));
+      const onClose = (): void => settle(() => reject(ended()));
       const onError = (error: Error): void => settle(() => reject(error));
       const timer = setTimeout(() => {
         this.#process.kill("SIGKILL");
