@@ -8,7 +8,7 @@ import { parseArgs } from "node:util";
 
 import { MICRO_WORKS, microCommand } from "./micro-command.ts";
 import { buildLibc } from "./peers/libc.ts";
-import { LIBC, MICRO_PEERS, REPLAY_PEERS } from "./peers.ts";
+import { LIBC, MICRO_PEERS, REPLAY_PEERS, usualPeers } from "./peers.ts";
 import { progressOn } from "./progress.ts";
 import { replayCommand } from "./replay-command.ts";
 import type { RoundOptions } from "./rounds.ts";
@@ -61,20 +61,25 @@ async function main(): Promise<void> {
   };
   const progress = progressOn(process.stderr);
   if (command === "replay") {
-    const launches = launchesOf(chosen("--only", values.only, REPLAY_PEERS));
+    const launches = launchesOf(chosen("--only", values.only, REPLAY_PEERS, usualPeers(REPLAY_PEERS)));
     await replayCommand({ ...rounds, paths, launches, json, html }, progress);
   } else if (command === "micro") {
     const works = chosen("--work", values.work, Object.keys(MICRO_WORKS));
-    const launches = launchesOf(chosen("--only", values.only, MICRO_PEERS));
+    const launches = launchesOf(chosen("--only", values.only, MICRO_PEERS, usualPeers(MICRO_PEERS)));
     await microCommand({ ...rounds, works, launches, json }, progress);
   } else {
     throw new Error(`no command "${command}"\n\n${USAGE}`);
   }
 }
 
-/** The names that an option lists; all when it is not given. */
-function chosen(option: string, list: string | undefined, known: readonly string[]): readonly string[] {
-  const names = list?.split(",") ?? known;
+/** The names that an option lists; the usual ones when it is not given. */
+function chosen(
+  option: string,
+  list: string | undefined,
+  known: readonly string[],
+  usual: readonly string[] = known,
+): readonly string[] {
+  const names = list?.split(",") ?? usual;
   const stranger = names.find((name) => !known.includes(name));
   if (stranger !== undefined) throw new Error(`${option}: no "${stranger}"; there are ${known.join(", ")}`);
   return names;

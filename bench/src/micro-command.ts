@@ -8,7 +8,7 @@ import { writeFileSync } from "node:fs";
 import { commandOf, loadOf, type MicroWork } from "./micro.ts";
 import { LIBC, ONE_SIZE_PEERS } from "./peers.ts";
 import type { Progress } from "./progress.ts";
-import { timeInRounds, type RoundOptions } from "./rounds.ts";
+import { isFailure, timeInRounds, type RoundOptions } from "./rounds.ts";
 import type { Launch } from "./session.ts";
 import type { Spread } from "./statistics.ts";
 import { alignColumns, fixed } from "./table.ts";
@@ -76,11 +76,13 @@ function showFigures(figures: readonly MicroFigures[]): string {
   const rows = [["load", "allocator", "ns/op", "of libc", "min..max"]];
   for (const [index, { work, peer, nanoseconds, ratioToLibc, note }] of figures.entries()) {
     const title = figures[index - 1]?.work === work ? "" : work;
-    if (nanoseconds === null) rows.push([title, peer, note ?? "-", "-", "-"]);
+    if (nanoseconds === null) rows.push([title, peer, isFailure(note) ? "failed" : (note ?? "-"), "-", "-"]);
     else {
       const range = `${fixed(nanoseconds.min, 1)}..${fixed(nanoseconds.max, 1)}`;
       rows.push([title, peer, fixed(nanoseconds.median, 2), fixed(ratioToLibc, 2), range]);
     }
   }
-  return alignColumns(rows, 2);
+  const failed = figures.filter(({ note }) => isFailure(note));
+  const failures = failed.map(({ work, peer, note }) => `${work}, ${peer}: ${note}`);
+  return [alignColumns(rows, 2), failures.join("\n")].filter((part) => part !== "").join("\n\n");
 }

@@ -5,6 +5,7 @@
  */
 import type { PeerFigures, TraceFigures } from "./compare.ts";
 import { LIBC } from "./peers.ts";
+import { isFailure } from "./rounds.ts";
 import { geometricMean, mean } from "./statistics.ts";
 import { alignColumns, fixed, showBytes } from "./table.ts";
 
@@ -74,7 +75,7 @@ export function showReport(report: ReplayReport): string {
       const [name, ...facts] =
         index > 0 ? ["", "", ""] : [trace.trace, `${trace.operations}`, showBytes(trace.peakBytes)];
       rows.push([name ?? "", figures.peer, ...facts, ...cells(trace, figures)]);
-      if (hasFailed(figures)) failures.push(`${trace.trace}, ${figures.peer}: ${figures.note}`);
+      if (isFailure(figures.note)) failures.push(`${trace.trace}, ${figures.peer}: ${figures.note}`);
     }
   }
   for (const [index, means] of report.means.entries()) {
@@ -94,11 +95,6 @@ function showLarge({ traces, means }: ReplayReport): string {
   return `Mean utilisation of the ${large} traces with at least ${showBytes(LARGE_BYTES)} live: ${list}`;
 }
 
-/** @returns whether the allocator did something wrong, rather than take too long */
-export function hasFailed(figures: PeerFigures): boolean {
-  return figures.note !== null && !figures.note.startsWith(">");
-}
-
 function cells(trace: TraceFigures, figures: PeerFigures): string[] {
   const footprint = figures.footprint === null ? "-" : showBytes(figures.footprint);
   return [showTime(figures), fixed(ratioOf(trace, figures.peer), 2), fixed(figures.utilisation, 3), footprint];
@@ -107,7 +103,7 @@ function cells(trace: TraceFigures, figures: PeerFigures): string[] {
 /** @returns nanoseconds per operation, or in a few words why there are none */
 export function showTime(figures: PeerFigures): string {
   if (figures.nanoseconds !== null) return fixed(figures.nanoseconds.median, 1);
-  return hasFailed(figures) ? "failed" : (figures.note ?? "-");
+  return isFailure(figures.note) ? "failed" : (figures.note ?? "-");
 }
 
 function figuresOf(trace: TraceFigures, peer: string): PeerFigures | undefined {

@@ -25,6 +25,11 @@ export function cutOff(options: RoundOptions): string {
   return `>${options.limitMilliseconds / 1000} s, cut off`;
 }
 
+/** @returns whether a note tells of something wrong, rather than of something slow */
+export function isFailure(note: string | null): boolean {
+  return note !== null && !note.startsWith(">");
+}
+
 /** @returns what stands there when the process did not answer */
 export function noteOn(error: unknown, options: RoundOptions): string {
   if (error instanceof TimeLimitError) return cutOff(options);
