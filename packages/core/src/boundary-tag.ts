@@ -20,11 +20,11 @@
  * - No two neighbours are both FREE.
  *
  * Every function here takes the words of the heap (`u32`) and plain addresses, so that core's heap and a pool's buffers
- * share it. None of them checks what it is given.
+ * share it. Sums of addresses end in `>>> 0`: V8 then adds 32-bit words, and otherwise doubles.
  *
  * @module
  */
-import { isIndexed, removeFree } from "./free-index.ts";
+import { isLinked, unlink } from "./free-index.ts";
 import type { Block } from "./ptr.ts";
 import { clearStart, setStart } from "./start-bits.ts";
 
@@ -33,36 +33,45 @@ export const HEADER_BYTES = 8;
 /** The smallest block: a header and room for the two links of a free list. */
 export const MIN_SPAN_BYTES = 16;
 
-/** In no list of its owner's and of no use to anyone: may be handed out, split and merged. */
-export const FREE = 0;
-/** Handed out. */
-export const LIVE = 1;
-/** Given back and kept whole in a quick list or a magazine: free for its caller, not merged. */
-export const CACHED = 2;
-/** The allocator's own: a chain's end, a bitmap in the chain, a root. Never handed out or merged. */
-export const RESERVED = 3;
+/** What a block is, in the low bits of its span's word. */
+export const STATE = {
+  /** In no one's hands: may be handed out, split and merged. */
+  FREE: 0,
+  /** Handed out. */
+  LIVE: 1,
+  /** Given back and kept whole in a quick list or a magazine: free for its caller, not merged. */
+  CACHED: 2,
+  /** The allocator's own: a chain's end, start bits in the chain, a root. Never handed out or merged. */
+  RESERVED: 3,
+} as const;
 /** The bits of the span's word that hold the state. */
 export const STATE_MASK = 7;
 
+// Local, because V8 folds a module's own constants into its code and reads exported and imported ones at every use.
+const { FREE } = STATE;
+const STATE_BITS = 7;
+const TAG_BYTES = 4;
+const PAYLOAD_BYTES = 8;
+
 /** A block's span in bytes, header included. */
 export function spanOf(u32: Uint32Array, block: number): number {
-  return (u32[(block + 4) >>> 2]! & ~STATE_MASK) >>> 0;
+  return (u32[(block + TAG_BYTES) >>> 2]! & ~STATE_BITS) >>> 0;
 }
 
-/** A block's state: FREE, LIVE, CACHED or RESERVED. */
+/** A block's state, one of {@link STATE}. */
 export function stateOf(u32: Uint32Array, block: number): number {
-  return u32[(block + 4) >>> 2]! & STATE_MASK;
+  return u32[(block + TAG_BYTES) >>> 2]! & STATE_BITS;
 }
 
-/** The span of the block to the left, 0 for the first of its chain. */
-export function previousOf(u32: Uint32Array, block: number): number {
-  return u32[block >>> 2]!;
+/** Gives a block another state, or another span and state: the one store that counts. */
+export function setTag(u32: Uint32Array, block: number, span: number, state: number): void {
+  u32[(block + TAG_BYTES) >>> 2] = span | state;
 }
 
-/** Writes a whole header. A block becomes part of the chain only when the block to its left is given a span that ends here. */
+/** Writes a whole header. It becomes part of the chain when the block to its left is given a span that ends here. */
 export function writeHeader(u32: Uint32Array, block: number, previous: number, span: number, state: number): void {
   u32[block >>> 2] = previous;
-  u32[(block + 4) >>> 2] = span | state;
+  u32[(block + TAG_BYTES) >>> 2] = span | state;
 }
 
 /**
@@ -80,38 +89,21 @@ export function writeHeader(u32: Uint32Array, block: number, previous: number, s
  * @returns the right part
  */
 export function split(u32: Uint32Array, bias: number, block: number, whole: number, span: number, state: number): Block {
-  const rest = block + span;
-  const restSpan = whole - span;
+  const rest = (block + span) >>> 0;
+  const restSpan = (whole - span) >>> 0;
   u32[rest >>> 2] = span;
-  u32[(rest + 4) >>> 2] = restSpan;
-  u32[(block + 4) >>> 2] = span | state;
+  u32[(rest + TAG_BYTES) >>> 2] = restSpan;
+  u32[(block + TAG_BYTES) >>> 2] = span | state;
   u32[(block + whole) >>> 2] = restSpan;
-  setStart(u32, bias, rest + HEADER_BYTES);
+  setStart(u32, bias, (rest + PAYLOAD_BYTES) >>> 0);
   return rest as Block;
 }
 
 /**
- * Whether a block's header and those of its two neighbours agree, and the free ones among these stand in the index. What
- * wrote past the end of a payload is noticed here, before anything is merged.
+ * Frees a block and merges it with its free neighbours, which leave the index. O(1).
  *
- * @returns false when something wrote over a header or a link
- */
-export function isSound(u32: Uint32Array, index: number, block: number, top: number): boolean {
-  const span = spanOf(u32, block);
-  const right = block + span;
-  if (u32[right >>> 2] !== span) return false;
-  const rightTag = u32[(right + 4) >>> 2]!;
-  if ((rightTag & STATE_MASK) === FREE && right !== top && !isIndexed(u32, index, right, rightTag)) return false;
-  const previous = u32[block >>> 2]!;
-  if (previous === 0) return true;
-  const left = block - previous;
-  const leftTag = u32[(left + 4) >>> 2];
-  if (leftTag === undefined || (leftTag & ~STATE_MASK) >>> 0 !== previous) return false;
-  return (leftTag & STATE_MASK) !== FREE || isIndexed(u32, index, left, leftTag);
-}
-
-/**
- * Frees a block and merges it with its free neighbours, which leave the index. O(1). {@link isSound} holds.
+ * Before the first store, the headers of the block and its neighbours are compared, and the links of the free ones are
+ * followed back: what wrote past the end of a payload, or into a free block, is noticed here.
  *
  * Store order: FREE first, then one store of the larger span for each merge; the neighbour's `previous` and the bitmap
  * are derived and come last.
@@ -119,30 +111,40 @@ export function isSound(u32: Uint32Array, index: number, block: number, top: num
  * @param u32 - the heap's words
  * @param index - word address of the free index that holds the neighbours
  * @param bias - start bits of the block and its neighbours
- * @param block - the block, in any state but FREE
+ * @param block - the block, in any state
  * @param top - a free block that is in no index and is left alone; 0 when there is none
- * @returns the merged block, FREE and in no index
+ * @returns the merged block, FREE and in no index; 0, with nothing changed, when a header or a link is damaged
  */
 export function merge(u32: Uint32Array, index: number, bias: number, block: number, top: number): Block {
-  let span = spanOf(u32, block);
-  u32[(block + 4) >>> 2] = span;
-  const right = block + span;
-  const rightTag = u32[(right + 4) >>> 2]!;
-  if ((rightTag & STATE_MASK) === FREE && right !== top) {
-    removeFree(u32, index, right, rightTag);
-    span += rightTag;
-    u32[(block + 4) >>> 2] = span;
-    clearStart(u32, bias, right + HEADER_BYTES);
+  const word = block >>> 2;
+  let span = (u32[word + 1]! & ~STATE_BITS) >>> 0;
+  const right = (block + span) >>> 0;
+  const rightTag = u32[(right >>> 2) + 1]!;
+  const previous = u32[word]!;
+  const left = (block - previous) >>> 0;
+  const leftTag = u32[(left >>> 2) + 1]!;
+  if (u32[right >>> 2] !== span) return 0 as Block;
+  if (previous !== 0 && (leftTag & ~STATE_BITS) >>> 0 !== previous) return 0 as Block;
+  const takesRight = (rightTag & STATE_BITS) === FREE && right !== top;
+  const takesLeft = (leftTag & STATE_BITS) === FREE && previous !== 0;
+  if (takesLeft && takesRight && !isLinked(u32, index, left, previous)) return 0 as Block;
+
+  if (takesRight) {
+    if (!unlink(u32, index, right, rightTag)) return 0 as Block;
+    span = (span + rightTag) >>> 0;
+    clearStart(u32, bias, (right + PAYLOAD_BYTES) >>> 0);
   }
-  const previous = u32[block >>> 2]!;
-  if (previous !== 0 && stateOf(u32, block - previous) === FREE) {
-    const left = block - previous;
-    removeFree(u32, index, left, previous);
-    span += previous;
-    u32[(left + 4) >>> 2] = span;
-    clearStart(u32, bias, block + HEADER_BYTES);
-    block = left;
+  if (takesLeft) {
+    if (!unlink(u32, index, left, previous)) return 0 as Block;
+    // FREE before it is part of the left block: a chain that ends here is whole at each store.
+    u32[word + 1] = span;
+    span = (span + previous) >>> 0;
+    u32[(left >>> 2) + 1] = span;
+    clearStart(u32, bias, (block + PAYLOAD_BYTES) >>> 0);
+    u32[(left + span) >>> 2] = span;
+    return left as Block;
   }
+  u32[word + 1] = span;
   u32[(block + span) >>> 2] = span;
   return block as Block;
 }

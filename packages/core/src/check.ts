@@ -3,38 +3,29 @@
  *
  * @module
  */
-import { CACHED, FREE, HEADER_BYTES, LIVE, MIN_SPAN_BYTES, RESERVED, spanOf, stateOf } from "./boundary-tag.ts";
+import { HEADER_BYTES, MIN_SPAN_BYTES, spanOf, STATE, stateOf } from "./boundary-tag.ts";
 import { HeapError, show } from "./errors.ts";
-import { areMapsRight, indexedBlocks, isIndexed } from "./free-index.ts";
-import {
-  BASE_AT,
-  BYTES_AT,
-  FIRST_AT,
-  FOOTPRINT_AT,
-  LAYOUT_VERSION,
-  MAGIC,
-  MAGIC_AT,
-  MAX_BYTES_AT,
-  QUICK_LIST_COUNT,
-  QUICK_MAP_AT,
-  TOP_AT,
-  VERSION_AT,
-} from "./layout.ts";
+import { areMapsRight, indexedBlocks, isLinked } from "./free-index.ts";
+import { LAYOUT_VERSION, MAGIC, SUPERBLOCK } from "./layout.ts";
 import type { Malloc } from "./malloc.ts";
 import { asPtr } from "./ptr.ts";
 import type { HeapBuffer } from "./views.ts";
 
+const { FREE, LIVE, CACHED, RESERVED } = STATE;
+const QUICK_LIST_COUNT = 128;
+
 /** @throws HeapError `ERR_CORRUPT` that names the first invariant found broken. O(heap). */
 export function checkHeap<B extends HeapBuffer>(heap: Malloc<B>): void {
   heap.isStale();
-  const at = (byte: number): number => heap.words[heap.superblock + (byte >>> 2)]!;
-  holds(1, at(MAGIC_AT) === MAGIC && at(VERSION_AT) === LAYOUT_VERSION, "no superblock at the base", heap.base);
-  holds(1, at(BASE_AT) === heap.base, "the superblock names another base", heap.base);
-  holds(1, at(BYTES_AT) <= at(MAX_BYTES_AT), "larger than its maximum", heap.base);
+  const { offsets } = SUPERBLOCK;
+  const at = (field: keyof typeof offsets): number => heap.words[(heap.base + offsets[field]) >>> 2]!;
+  holds(1, at("magic") === MAGIC && at("version") === LAYOUT_VERSION, "no superblock at the base", heap.base);
+  holds(1, at("base") === heap.base, "the superblock names another base", heap.base);
+  holds(1, at("bytes") <= at("maxBytes"), "larger than its maximum", heap.base);
   holds(1, heap.end <= heap.words.length * 4, "larger than its memory", heap.base);
-  const counts = checkChain(heap, at(FIRST_AT), at(TOP_AT), at(FOOTPRINT_AT));
+  const counts = checkChain(heap, at("first"), at("top"), at("footprint"));
   checkIndex(heap, counts.free);
-  checkQuickLists(heap, counts.cached, at(FOOTPRINT_AT));
+  checkQuickLists(heap, counts.cached, at("footprint"));
 }
 
 /** Invariants 2, 3, 4, 7 and 8. Returns how many blocks are free, the wilderness aside, and how many are cached. */
@@ -50,7 +41,7 @@ function checkChain<B extends HeapBuffer>(
   let cached = 0;
   let bytes = 0;
   let previous = 0;
-  let previousState = RESERVED;
+  let previousState: number = RESERVED;
   let block = first;
   const starts = new StartBits(heap);
   while (block !== last) {
@@ -67,7 +58,7 @@ function checkChain<B extends HeapBuffer>(
     holds(8, block !== top || (state === FREE && end === last), "the wilderness is not the last block", block);
     if (state === FREE && block !== top) {
       free += 1;
-      holds(5, isIndexed(u32, heap.index, block, span), "free, but not in the free index", block);
+      holds(5, isLinked(u32, heap.index, block, span), "free, but not in the free index", block);
     }
     if (state === CACHED) cached += 1;
     bytes += span;
@@ -89,7 +80,7 @@ function checkIndex<B extends HeapBuffer>(heap: Malloc<B>, free: number): void {
   let found = 0;
   for (const block of indexedBlocks(heap.words, heap.index)) {
     holds(5, stateOf(heap.words, block) === FREE, "in the free index, but not free", block);
-    holds(5, isIndexed(heap.words, heap.index, block, spanOf(heap.words, block)), "misplaced in the free index", block);
+    holds(5, isLinked(heap.words, heap.index, block, spanOf(heap.words, block)), "misplaced in the free index", block);
     found += 1;
     holds(5, found <= free, "more in the free index than in the chain", block);
   }
@@ -102,7 +93,7 @@ function checkQuickLists<B extends HeapBuffer>(heap: Malloc<B>, cached: number, 
   let found = 0;
   let bytes = 0;
   for (let list = 0; list < QUICK_LIST_COUNT; list += 1) {
-    const marked = (u32[heap.superblock + (QUICK_MAP_AT >>> 2) + (list >>> 5)]! >>> (list & 31)) & 1;
+    const marked = (u32[heap.quickMap + (list >>> 5)]! >>> (list & 31)) & 1;
     for (let ptr = u32[heap.quickLists + list]!; ptr !== 0; ptr = u32[ptr >>> 2]!) {
       const block = ptr - HEADER_BYTES;
       holds(6, marked === 1, "in a quick list that is not marked", block);

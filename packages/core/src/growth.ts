@@ -3,46 +3,22 @@
  *
  * @module
  */
-import {
-  FREE,
-  HEADER_BYTES,
-  MIN_SPAN_BYTES,
-  RESERVED,
-  spanOf,
-  stateOf,
-  writeHeader,
-} from "./boundary-tag.ts";
+import { HEADER_BYTES, MIN_SPAN_BYTES, setTag, spanOf, STATE, stateOf, writeHeader } from "./boundary-tag.ts";
 import { insertFree } from "./free-index.ts";
-import {
-  ALIGNMENT_SHIFT_BITS,
-  BASE_AT,
-  BYTES_AT,
-  DIRECTORY_AT,
-  FIRST_AT,
-  FLAGS_AT,
-  FOOTPRINT_AT,
-  GRANULE_AT,
-  LAYOUT_VERSION,
-  MAGIC,
-  MAGIC_AT,
-  MAX_BYTES_AT,
-  PAGE_BYTES,
-  SUPERBLOCK_BYTES,
-  TOP_AT,
-  VERSION_AT,
-} from "./layout.ts";
+import { ALIGNMENT_SHIFT_BITS, LAYOUT_VERSION, MAGIC, PAGE_BYTES, SUPERBLOCK } from "./layout.ts";
 import type { Malloc } from "./malloc.ts";
 import { setStart, startBias, startBitmapBytes } from "./start-bits.ts";
 import type { HeapBuffer } from "./views.ts";
 
+const { FREE, RESERVED } = STATE;
 /** The smallest granule of a heap that can grow, and the number of them from which granules become larger. */
 const MIN_GRANULE_SHIFT_BITS = 16;
 const MAX_GRANULE_SHIFT_BITS = 20;
 const GRANULES = 1024;
 /** One granule for all: a heap that cannot grow. */
 const WHOLE_GRANULE_SHIFT_BITS = 31;
-/** A heap grows by at least its size shifted by this: an eighth. */
-const GROWTH_SHIFT_BITS = 3;
+/** A heap grows by at least its size shifted by this, a half: each increment is a border that no block spans. */
+const GROWTH_SHIFT_BITS = 1;
 /** Headers and rounding of an increment, besides its start bits. */
 const INCREMENT_OVERHEAD_BYTES = 64;
 
@@ -58,7 +34,7 @@ const INCREMENT_OVERHEAD_BYTES = 64;
  */
 export function format(u32: Uint32Array, base: number, bytes: number, maxBytes: number, alignment: number): boolean {
   const granule = granuleShift(bytes, maxBytes);
-  const directory = base + SUPERBLOCK_BYTES;
+  const directory = base + SUPERBLOCK.size;
   const granules = ((base + maxBytes - 1) >>> granule) - (base >>> granule) + 1;
   const bitmap = directory + granules * 4;
   const covered = bytes === maxBytes ? base + bytes : Math.min(granuleEnd(base + bytes - 1, granule), base + maxBytes);
@@ -75,21 +51,22 @@ export function format(u32: Uint32Array, base: number, bytes: number, maxBytes: 
   writeHeader(u32, first, 0, last - first, FREE);
   writeHeader(u32, last, last - first, HEADER_BYTES, RESERVED);
   setStart(u32, bias, first + HEADER_BYTES);
-  const set = (at: number, value: number): void => {
-    u32[(base + at) >>> 2] = value;
+  const { offsets } = SUPERBLOCK;
+  const set = (field: keyof typeof offsets, value: number): void => {
+    u32[(base + offsets[field]) >>> 2] = value;
   };
-  set(VERSION_AT, LAYOUT_VERSION);
-  set(FLAGS_AT, Math.log2(alignment) << ALIGNMENT_SHIFT_BITS);
-  set(BASE_AT, base);
-  set(BYTES_AT, bytes);
-  set(MAX_BYTES_AT, maxBytes);
-  set(FOOTPRINT_AT, first - base);
-  set(FIRST_AT, first);
-  set(TOP_AT, first);
-  set(DIRECTORY_AT, directory);
-  set(GRANULE_AT, granule);
+  set("version", LAYOUT_VERSION);
+  set("flags", Math.log2(alignment) << ALIGNMENT_SHIFT_BITS);
+  set("base", base);
+  set("bytes", bytes);
+  set("maxBytes", maxBytes);
+  set("footprint", first - base);
+  set("first", first);
+  set("top", first);
+  set("directory", directory);
+  set("granule", granule);
   // Last: a range is a heap from here on.
-  set(MAGIC_AT, MAGIC);
+  set("magic", MAGIC);
   return true;
 }
 
@@ -104,14 +81,14 @@ export function format(u32: Uint32Array, base: number, bytes: number, maxBytes: 
 export function extend<B extends HeapBuffer>(heap: Malloc<B>, span: number): boolean {
   const { memory, base, granule } = heap;
   if (memory === undefined || granule === WHOLE_GRANULE_SHIFT_BITS) return false;
-  const maxEnd = base + heap.words[(base + MAX_BYTES_AT) >>> 2]!;
+  const maxEnd = base + heap.words[(base + SUPERBLOCK.offsets.maxBytes) >>> 2]!;
   const oldEnd = heap.end;
   const memoryEnd = memory.buffer.byteLength;
   // Where nobody else has grown the memory, the rest of the last granule simply joins the wilderness.
   const joined = memoryEnd === oldEnd ? Math.min(granuleEnd(oldEnd - 1, granule), maxEnd) : oldEnd;
   let least = joined;
   let most = joined;
-  if (joined === oldEnd || joined - HEADER_BYTES - heap.words[(base + TOP_AT) >>> 2]! < span) {
+  if (joined === oldEnd || joined - HEADER_BYTES - heap.words[heap.topWord]! < span) {
     const from = granuleEnd(memoryEnd - 1, granule);
     const foreign = from - joined;
     // 1/64 of what is added goes to start bits, and they lie in it themselves.
@@ -136,7 +113,7 @@ function join<B extends HeapBuffer>(heap: Malloc<B>, u32: Uint32Array, oldEnd: n
   const { base } = heap;
   const end = oldEnd - HEADER_BYTES;
   const last = newEnd - HEADER_BYTES;
-  let top = u32[(base + TOP_AT) >>> 2]!;
+  let top = u32[heap.topWord]!;
   if (stateOf(u32, top) !== FREE) {
     top = end;
     setStart(u32, u32[heap.directory + (oldEnd >>> heap.granule)]!, oldEnd);
@@ -144,9 +121,9 @@ function join<B extends HeapBuffer>(heap: Malloc<B>, u32: Uint32Array, oldEnd: n
   const span = last - top;
   writeHeader(u32, last, span, HEADER_BYTES, RESERVED);
   // The one store that makes it visible; the old end's header, if it was not the wilderness itself, is swallowed.
-  u32[(top + 4) >>> 2] = span;
-  u32[(base + BYTES_AT) >>> 2] = newEnd - base;
-  u32[(base + TOP_AT) >>> 2] = top;
+  setTag(u32, top, span, FREE);
+  u32[heap.bytesWord] = newEnd - base;
+  u32[heap.topWord] = top;
 }
 
 /**
@@ -178,10 +155,10 @@ function append<B extends HeapBuffer>(
   setStart(u32, bias, first + HEADER_BYTES);
   setStart(u32, u32[heap.directory + (oldEnd >>> granule)]!, oldEnd);
   // The one store that makes the increment part of the chain.
-  u32[(fence + 4) >>> 2] = (first - fence) | RESERVED;
-  u32[(base + BYTES_AT) >>> 2] = newEnd - base;
-  const top = u32[(base + TOP_AT) >>> 2]!;
-  u32[(base + TOP_AT) >>> 2] = first;
+  setTag(u32, fence, first - fence, RESERVED);
+  u32[heap.bytesWord] = newEnd - base;
+  const top = u32[heap.topWord]!;
+  u32[heap.topWord] = first;
   if (stateOf(u32, top) === FREE) insertFree(u32, heap.index, top, spanOf(u32, top));
 }
 

@@ -8,19 +8,7 @@ import { checkHeap } from "./check.ts";
 import { HeapError, show } from "./errors.ts";
 import { extend, format } from "./growth.ts";
 import { type BlockInfo, blocksOf, dumpOf, type HeapStats, statsOf } from "./inspect.ts";
-import {
-  BASE_AT,
-  BYTES_AT,
-  FLAG_SHARED,
-  FLAGS_AT,
-  LAYOUT_VERSION,
-  MAGIC,
-  MAX_BYTES_AT,
-  MAX_END_BYTES,
-  PAGE_BYTES,
-  SUPERBLOCK_BYTES,
-  VERSION_AT,
-} from "./layout.ts";
+import { FLAG_SHARED, LAYOUT_VERSION, MAGIC, MAX_END_BYTES, PAGE_BYTES, SUPERBLOCK } from "./layout.ts";
 import { Malloc } from "./malloc.ts";
 import { badCount } from "./misuse.ts";
 import type { Ptr } from "./ptr.ts";
@@ -276,7 +264,7 @@ function formatOrThrow(
 ): void {
   const words = new Uint32Array(buffer, 0, Math.floor(buffer.byteLength / 4));
   if (format(words, base, bytes, maxBytes, alignment)) return;
-  const remedy = `its superblock takes ${SUPERBLOCK_BYTES}, and 1/64 goes to start bits`;
+  const remedy = `its superblock takes ${SUPERBLOCK.size}, and 1/64 goes to start bits`;
   throw new HeapError("ERR_INVALID_ARGUMENT", `${call}: ${bytes} bytes are too few for a heap; ${remedy}`);
 }
 
@@ -284,21 +272,22 @@ function formatOrThrow(
 function validate(buffer: HeapBuffer, base: number): void {
   const stranger = (finding: string): HeapError =>
     new HeapError("ERR_NOT_A_HEAP", `Heap.attach: ${finding}; pass a buffer that a heap was made in, and its base`);
-  if (base % 8 !== 0 || base + SUPERBLOCK_BYTES > buffer.byteLength) throw stranger(`no heap at base ${show(base)}`);
-  const words = new Uint32Array(buffer, base, SUPERBLOCK_BYTES / 4);
-  const at = (byte: number): number => words[byte >>> 2]!;
+  if (base % 8 !== 0 || base + SUPERBLOCK.size > buffer.byteLength) throw stranger(`no heap at base ${show(base)}`);
+  const words = new Uint32Array(buffer, base, SUPERBLOCK.size / 4);
+  const { offsets } = SUPERBLOCK;
+  const at = (field: keyof typeof offsets): number => words[offsets[field] >>> 2]!;
   if (words[0] !== MAGIC) throw stranger(`no heap at base ${show(base)}`);
-  if (at(VERSION_AT) !== LAYOUT_VERSION) {
-    const finding = `the heap has layout version ${at(VERSION_AT)}, this package ${LAYOUT_VERSION}`;
+  if (at("version") !== LAYOUT_VERSION) {
+    const finding = `the heap has layout version ${at("version")}, this package ${LAYOUT_VERSION}`;
     throw new HeapError("ERR_LAYOUT_VERSION", `Heap.attach: ${finding}; use the version that made it`);
   }
-  if (at(BASE_AT) !== base) {
-    const made = show(at(BASE_AT));
+  if (at("base") !== base) {
+    const made = show(at("base"));
     throw new HeapError("ERR_INVALID_ARGUMENT", `Heap.attach: made at base ${made}; attach it there, not at ${show(base)}`);
   }
-  if ((at(FLAGS_AT) & FLAG_SHARED) !== 0) throw stranger("the copy of a shared heap");
-  if (at(BYTES_AT) > at(MAX_BYTES_AT) || base + at(BYTES_AT) > buffer.byteLength) {
-    throw stranger(`the heap has ${at(BYTES_AT)} bytes, the buffer ${buffer.byteLength - base} from there`);
+  if ((at("flags") & FLAG_SHARED) !== 0) throw stranger("the copy of a shared heap");
+  if (at("bytes") > at("maxBytes") || base + at("bytes") > buffer.byteLength) {
+    throw stranger(`the heap has ${at("bytes")} bytes, the buffer ${buffer.byteLength - base} from there`);
   }
 }
 

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { CACHED, FREE, HEADER_BYTES, LIVE, RESERVED, spanOf, stateOf } from "./boundary-tag.ts";
+import { HEADER_BYTES, spanOf, STATE, stateOf } from "./boundary-tag.ts";
 import { show } from "./errors.ts";
-import { FIRST_AT, FOOTPRINT_AT, MAX_BYTES_AT, TOP_AT } from "./layout.ts";
+import { SUPERBLOCK } from "./layout.ts";
 import type { Malloc } from "./malloc.ts";
 import { asPtr, type Block, type Ptr } from "./ptr.ts";
 import type { HeapBuffer } from "./views.ts";
@@ -35,13 +35,14 @@ export interface BlockInfo {
   readonly state: "live" | "cached" | "free";
 }
 
+const { FREE, LIVE, CACHED, RESERVED } = STATE;
 const STATES: readonly (BlockInfo["state"] | undefined)[] = ["free", "live", "cached"];
 
 /** @internal Every block of the chain but its end, reserved ones included. */
 export function* chainOf<B extends HeapBuffer>(heap: Malloc<B>): Generator<Block> {
   heap.isStale();
   const last = heap.end - HEADER_BYTES;
-  let block = heap.words[heap.superblock + (FIRST_AT >>> 2)]!;
+  let block = heap.lowest - HEADER_BYTES;
   while (block < last) {
     yield block as Block;
     const span = spanOf(heap.words, block);
@@ -77,9 +78,9 @@ export function statsOf<B extends HeapBuffer>(heap: Malloc<B>): HeapStats {
     liveBytes,
     liveBlocks,
     freeBytes,
-    footprint: heap.words[heap.superblock + (FOOTPRINT_AT >>> 2)]!,
+    footprint: heap.words[heap.footprintWord]!,
     bytes,
-    maxBytes: heap.memory === undefined ? bytes : heap.words[heap.superblock + (MAX_BYTES_AT >>> 2)]!,
+    maxBytes: heap.memory === undefined ? bytes : heap.words[(heap.base + SUPERBLOCK.offsets.maxBytes) >>> 2]!,
   };
 }
 
@@ -89,7 +90,7 @@ export function dumpOf<B extends HeapBuffer>(heap: Malloc<B>): string {
     `heap at ${show(heap.base)}, ${bytes} of ${maxBytes} bytes, ${heap.alignment}-byte alignment, footprint ${footprint}`,
     `${liveBlocks} live blocks with ${liveBytes} bytes, ${freeBytes} bytes free`,
   ];
-  const top = heap.words[heap.superblock + (TOP_AT >>> 2)];
+  const top = heap.words[heap.topWord];
   for (const block of chainOf(heap)) {
     const state = stateOf(heap.words, block);
     const name = block === top ? "wilderness" : state === RESERVED ? "reserved" : (STATES[state] ?? `state ${state}`);

@@ -57,35 +57,67 @@
  *
  * @module
  */
+import { array, type ArrayCodec, type ScalarCodec, struct, type StructCodec, u32 } from "./codec.ts";
 import { FREE_INDEX_BYTES } from "./free-index.ts";
+
+type Word = ScalarCodec<number>;
+type Words = ArrayCodec<Word>;
+
+/** The superblock. Its fields are explained in the picture above. */
+export const SUPERBLOCK: StructCodec<{
+  magic: Word;
+  version: Word;
+  flags: Word;
+  base: Word;
+  bytes: Word;
+  maxBytes: Word;
+  footprint: Word;
+  roots: Word;
+  first: Word;
+  top: Word;
+  directory: Word;
+  granule: Word;
+  budget: Word;
+  reserved: Words;
+  lock: Word;
+  slots: Word;
+  deaths: Word;
+  reservedToo: Words;
+  quickMap: Words;
+  index: Words;
+  quickLists: Words;
+}> = /* @__PURE__ */ struct({
+  magic: u32,
+  version: u32,
+  flags: u32,
+  base: u32,
+  bytes: u32,
+  maxBytes: u32,
+  footprint: u32,
+  roots: u32,
+  first: u32,
+  top: u32,
+  directory: u32,
+  granule: u32,
+  budget: u32,
+  reserved: /* @__PURE__ */ array(u32, 3),
+  lock: u32,
+  slots: u32,
+  deaths: u32,
+  reservedToo: /* @__PURE__ */ array(u32, 9),
+  quickMap: /* @__PURE__ */ array(u32, 4),
+  index: /* @__PURE__ */ array(u32, FREE_INDEX_BYTES / 4),
+  quickLists: /* @__PURE__ */ array(u32, 128),
+});
 
 export const MAGIC = 0x52575048;
 export const LAYOUT_VERSION = 1;
-
-/** Offsets in bytes from the base. */
-export const MAGIC_AT = 0;
-export const VERSION_AT = 4;
-export const FLAGS_AT = 8;
-export const BASE_AT = 12;
-export const BYTES_AT = 16;
-export const MAX_BYTES_AT = 20;
-export const FOOTPRINT_AT = 24;
-export const ROOTS_AT = 28;
-export const FIRST_AT = 32;
-export const TOP_AT = 36;
-export const DIRECTORY_AT = 40;
-export const GRANULE_AT = 44;
-export const BUDGET_AT = 48;
-export const QUICK_MAP_AT = 112;
-export const INDEX_AT = 128;
-export const QUICK_LISTS_AT: number = INDEX_AT + FREE_INDEX_BYTES;
-export const QUICK_LIST_COUNT = 128;
-export const SUPERBLOCK_BYTES: number = QUICK_LISTS_AT + QUICK_LIST_COUNT * 4;
-
+/** In `flags`: the heap is shared. */
 export const FLAG_SHARED = 1;
+/** In `flags`: where log2 of the alignment lies. */
 export const ALIGNMENT_SHIFT_BITS = 8;
 
 /** WebAssembly's page. */
 export const PAGE_BYTES = 65536;
 /** No heap ends above this: 4 GiB less one page, so that an end is still an unsigned 32-bit number. */
-export const MAX_END_BYTES: number = 0x1_0000_0000 - PAGE_BYTES;
+export const MAX_END_BYTES: number = 2 ** 32 - PAGE_BYTES;

@@ -2,96 +2,100 @@
  * The general allocator of a heap: the "libc" that the other packages stand on.
  *
  * Small frees go to exact-size quick lists, linked through the payloads, and come back from there: a few loads and
- * stores. What misses them takes the best fit of the free index, then the wilderness. Merging is put off until the quick
- * lists hold 1/16 of the footprint, or until the wilderness would have to give memory that was never used; then every
- * cached block is merged at once.
+ * stores. What misses them is cut from the free index, or from the wilderness. Merging is put off until the quick lists
+ * hold 1/16 of the footprint, or until the wilderness would have to give memory that was never used; then cached blocks
+ * are merged in one go.
  *
  * ```text
- *   quickLists[span / 8] -> ptr --> ptr --> ptr -> 0        (link: first word of the payload, state CACHED)
+ *   quickLists[span / 8] -> ptr            ptr            ptr
+ *                           next 0x...  -> next 0x...  -> next 0
+ *                           depth 3        depth 2        depth 1
  * ```
+ *
+ * `next` and `depth` are the first two words of a CACHED payload. The depth tells what a list holds without a count that
+ * every pop would have to touch, and without a walk.
  *
  * @module
  */
-import {
-  CACHED,
-  FREE,
-  HEADER_BYTES,
-  isSound,
-  LIVE,
-  merge,
-  MIN_SPAN_BYTES,
-  spanOf,
-  split,
-  STATE_MASK,
-  stateOf,
-} from "./boundary-tag.ts";
-import { bestFit, insertFree, isIndexed, removeFree } from "./free-index.ts";
+import { isPowerOfTwo } from "./align.ts";
+import { merge, setTag, spanOf, split, STATE, stateOf } from "./boundary-tag.ts";
+import { goodFit, insertFree, unlink } from "./free-index.ts";
 import { extend } from "./growth.ts";
-import {
-  ALIGNMENT_SHIFT_BITS,
-  BASE_AT,
-  BUDGET_AT,
-  BYTES_AT,
-  DIRECTORY_AT,
-  FIRST_AT,
-  FLAGS_AT,
-  FOOTPRINT_AT,
-  GRANULE_AT,
-  INDEX_AT,
-  QUICK_LISTS_AT,
-  QUICK_MAP_AT,
-  TOP_AT,
-} from "./layout.ts";
+import { ALIGNMENT_SHIFT_BITS, SUPERBLOCK } from "./layout.ts";
 import { badCount, badSize, corrupt, refusal } from "./misuse.ts";
 import { asPtr, type Block, NULL, type Ptr } from "./ptr.ts";
 import { clearStart, isStart } from "./start-bits.ts";
 import { type HeapBuffer, Views } from "./views.ts";
 
+const { LIVE, CACHED, FREE } = STATE;
+const STATE_BITS = 7;
+const HEADER_BYTES = 8;
+const MIN_SPAN_BYTES = 16;
 /** Largest payload that a quick list may serve. */
 const QUICK_PAYLOAD_BYTES = 1000;
 /** Span words from here on are of no quick list. */
 const QUICK_TAG_LIMIT = 1016;
 /** Quick lists hold at most the footprint shifted by this: 1/16. */
 const QUICK_SHARE_SHIFT_BITS = 4;
+/** Quick lists count as full when what they may still hold is less than their limit shifted by this. */
+const QUICK_SLACK_SHIFT_BITS = 3;
 /** Up to here a loop over words beats `fill` and `copyWithin`. */
 const LOOP_BYTES = 256;
 
 /** Allocates in a formatted range of a buffer. What it knows is in the superblock; the fields here are its addresses. */
 export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
   /** Where the heap begins in its buffer, in bytes. */
-  readonly base: number;
+  declare readonly base: number;
   /** What every payload's address is a multiple of: 8 or 16 bytes. */
-  readonly alignment: number;
-  /** @internal Word address of the superblock. */
-  readonly superblock: number;
-  /** @internal Word address of the free index. */
-  readonly index: number;
-  /** @internal Word address of the quick lists. */
-  readonly quickLists: number;
+  declare readonly alignment: number;
+  /** @internal Word addresses of the superblock's parts. */
+  declare readonly topWord: number;
+  /** @internal */
+  declare readonly footprintWord: number;
+  /** @internal */
+  declare readonly bytesWord: number;
+  /** @internal */
+  declare readonly budgetWord: number;
+  /** @internal */
+  declare readonly quickMap: number;
+  /** @internal */
+  declare readonly quickLists: number;
+  /** @internal */
+  declare readonly index: number;
   /** @internal Word address of the directory, less its first granule. */
-  readonly directory: number;
+  declare readonly directory: number;
   /** @internal log2 of the bytes that a word of the directory stands for. */
-  readonly granule: number;
+  declare readonly granule: number;
   /** @internal The first payload there can be. */
-  readonly lowest: number;
+  declare readonly lowest: number;
   /** @internal End of the heap as last seen. */
-  end: number;
-  readonly #round: number;
+  declare end: number;
+  /** @internal `(size + rounding) & mask` is the span of a payload above 8 bytes. */
+  declare readonly rounding: number;
+  /** @internal */
+  declare readonly mask: number;
 
   /** @internal The range at `base` is formatted. */
   constructor(source: B | WebAssembly.Memory, base: number) {
     super(source);
-    const at = (byte: number): number => this.words[(base + byte) >>> 2]!;
+    const { offsets } = SUPERBLOCK;
+    const wordOf = (field: keyof typeof offsets): number => (base + offsets[field]) >>> 2;
+    const value = (field: keyof typeof offsets): number => this.words[wordOf(field)]!;
     this.base = base;
-    this.superblock = base >>> 2;
-    this.index = (base + INDEX_AT) >>> 2;
-    this.quickLists = (base + QUICK_LISTS_AT) >>> 2;
-    this.granule = at(GRANULE_AT);
-    this.directory = (at(DIRECTORY_AT) >>> 2) - (base >>> this.granule);
-    this.lowest = at(FIRST_AT) + HEADER_BYTES;
-    this.alignment = 1 << ((at(FLAGS_AT) >>> ALIGNMENT_SHIFT_BITS) & 255);
-    this.#round = this.alignment - 1 + HEADER_BYTES;
-    this.end = at(BASE_AT) + at(BYTES_AT);
+    this.alignment = 1 << ((value("flags") >>> ALIGNMENT_SHIFT_BITS) & 255);
+    this.topWord = wordOf("top");
+    this.footprintWord = wordOf("footprint");
+    this.bytesWord = wordOf("bytes");
+    this.budgetWord = wordOf("budget");
+    this.quickMap = wordOf("quickMap");
+    this.quickLists = wordOf("quickLists");
+    this.index = wordOf("index");
+    this.granule = value("granule");
+    this.directory = (value("directory") >>> 2) - (base >>> this.granule);
+    this.lowest = value("first") + HEADER_BYTES;
+    this.end = base + value("bytes");
+    this.rounding = this.alignment - 1 + HEADER_BYTES;
+    this.mask = -this.alignment;
   }
 
   /**
@@ -109,14 +113,14 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
    * ```
    */
   malloc(size: number): Ptr {
-    if (typeof size === "number" && size <= QUICK_PAYLOAD_BYTES && size >>> 0 === size) {
-      const span = size <= 8 ? MIN_SPAN_BYTES : (size + this.#round) & -this.alignment;
+    if (typeof size === "number" && size <= QUICK_PAYLOAD_BYTES && (size | 0) === size && size >= 0) {
+      const span = size <= 8 ? MIN_SPAN_BYTES : (size + this.rounding) & this.mask;
       const u32 = this.words;
       const list = this.quickLists + (span >>> 3);
       const ptr = u32[list]!;
       if (ptr) {
         const word = ptr >>> 2;
-        if (u32[word - 1] !== (span | CACHED)) throw corrupt(`malloc(${size})`, ptr);
+        if ((u32[word - 1]! | 0) !== (span | CACHED)) throw corrupt("malloc", ptr);
         u32[word - 1] = span | LIVE;
         u32[list] = u32[word]!;
         return asPtr(ptr);
@@ -136,23 +140,23 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
    */
   free(ptr: Ptr): void {
     const u32 = this.words;
-    if (typeof ptr === "number" && ptr >= this.lowest && ptr < this.end && ptr >>> 0 === ptr && (ptr & 7) === 0) {
-      const starts = u32[u32[this.directory + (ptr >>> this.granule)]! + (ptr >>> 8)]!;
+    if (typeof ptr === "number" && ptr >= this.lowest && ptr < this.end && isPayloadAddress(ptr)) {
+      const starts = u32[(u32[this.directory + (ptr >>> this.granule)]! + (ptr >>> 8)) | 0]!;
       if (((starts >>> (ptr >>> 3)) & 1) !== 0) {
         const word = ptr >>> 2;
         const tag = u32[word - 1]!;
-        if ((tag & STATE_MASK) === LIVE) {
+        if ((tag & STATE_BITS) === LIVE) {
           if (tag >= QUICK_TAG_LIMIT) return this.#release("free", (ptr - HEADER_BYTES) as Block);
-          const budget = this.superblock + (BUDGET_AT >>> 2);
-          const left = u32[budget]! - (tag - LIVE);
+          const left = (u32[this.budgetWord]! - tag + LIVE) | 0;
           if (left < 0) return this.#settle(ptr, tag - LIVE);
-          u32[budget] = left;
+          u32[this.budgetWord] = left;
           const list = this.quickLists + (tag >>> 3);
           const first = u32[list]!;
           u32[word - 1] = tag + (CACHED - LIVE);
           u32[word] = first;
           u32[list] = ptr;
-          if (first === 0) this.#mark(u32, tag >>> 3);
+          if (first === 0) this.#mark(u32, word, tag >>> 3);
+          else u32[word + 1] = u32[(first >>> 2) + 1]! + 1;
           return;
         }
       }
@@ -214,18 +218,17 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
    * @throws HeapError `ERR_INVALID_ARGUMENT` for anything else
    */
   alignedAlloc(alignment: number, size: number): Ptr {
-    if (!isCount(alignment) || alignment === 0 || Math.log2(alignment) % 1 !== 0) {
+    if (!isCount(alignment) || alignment > 0xffff_ffff || !isPowerOfTwo(alignment)) {
       throw badCount("alignedAlloc(alignment, size)", alignment, "a power of two");
     }
     if (alignment <= this.alignment) return this.malloc(size);
     const span = this.#spanOf("alignedAlloc", size);
     if (span === 0 || span + alignment + MIN_SPAN_BYTES > 0xffff_ffff) return NULL;
-    const footprint = this.superblock + (FOOTPRINT_AT >>> 2);
-    const before = this.words[footprint]!;
+    const footprint = this.words[this.footprintWord]!;
     // Room for a free block in front of the payload, wherever the aligned address falls.
     const ptr = this.#take(span + alignment + MIN_SPAN_BYTES);
     if (ptr === NULL) return NULL;
-    this.words[footprint] = before;
+    this.words[this.footprintWord] = footprint;
     const block = (ptr - HEADER_BYTES) as Block;
     let aligned = Math.ceil(ptr / alignment) * alignment;
     if (aligned !== ptr && aligned - ptr < MIN_SPAN_BYTES) aligned += alignment;
@@ -233,7 +236,7 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
     let main = block;
     if (aligned !== ptr) {
       main = split(this.words, this.#bias(ptr), block, whole, aligned - ptr, LIVE);
-      this.words[(main + 4) >>> 2] = (whole - (aligned - ptr)) | LIVE;
+      setTag(this.words, main, whole - (aligned - ptr), LIVE);
       this.#release("alignedAlloc", block);
     }
     this.#trim(main, whole - (aligned - ptr), span);
@@ -257,7 +260,7 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
       this.retake();
       stale = true;
     }
-    const end = this.base + this.words[this.superblock + (BYTES_AT >>> 2)]!;
+    const end = this.base + this.words[this.bytesWord]!;
     if (end !== this.end) {
       this.end = end;
       stale = true;
@@ -267,15 +270,8 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
 
   /** @internal Merges every cached block. O(cached blocks). */
   flush(): void {
-    const u32 = this.words;
-    const map = this.superblock + (QUICK_MAP_AT >>> 2);
-    for (let word = 0; word < 4; word += 1) {
-      for (let bits = u32[map + word]!; bits !== 0; bits &= bits - 1) {
-        this.#flushList(word * 32 + (31 - Math.clz32(bits & -bits)));
-      }
-      u32[map + word] = 0;
-    }
-    u32[this.superblock + (BUDGET_AT >>> 2)] = this.#quickLimit(u32);
+    this.#thinOut(31);
+    this.words[this.budgetWord] = this.#quickLimit();
   }
 
   /** Bytes with header and padding for a payload; 0 when no heap could hold it. */
@@ -283,7 +279,7 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
     if (!isCount(size)) throw badSize(call, size);
     if (size <= 8) return MIN_SPAN_BYTES;
     if (size > 0xffff_ff00) return 0;
-    return Math.floor((size + this.#round) / this.alignment) * this.alignment;
+    return Math.floor((size + this.rounding) / this.alignment) * this.alignment;
   }
 
   /** Serves what the quick lists could not. */
@@ -298,34 +294,40 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
     return ptr === NULL ? this.#fromTop(span) : ptr;
   }
 
-  /** Takes memory below the footprint: the best fit, or the wilderness where it was used before. */
+  /** Takes memory below the footprint: a free block, or the wilderness where it was used before. */
   #reuse(span: number): Ptr {
     const u32 = this.words;
-    const block = bestFit(u32, this.index, span);
+    const block = goodFit(u32, this.index, span);
     if (block === 0) {
-      const top = u32[this.superblock + (TOP_AT >>> 2)]!;
-      const used = this.base + u32[this.superblock + (FOOTPRINT_AT >>> 2)]!;
-      return top + span <= used && this.#topSpan(u32, top) >= span ? this.#fromTop(span) : NULL;
+      const top = u32[this.topWord]!;
+      const isUsed = top + span <= this.base + u32[this.footprintWord]!;
+      return isUsed && this.#topSpan(u32, top) >= span ? this.#fromTop(span) : NULL;
     }
-    const whole = u32[(block + 4) >>> 2]!;
-    if (u32[(block + whole) >>> 2] !== whole || !isIndexed(u32, this.index, block, whole)) throw corrupt("malloc", block);
-    removeFree(u32, this.index, block, whole);
-    if (whole - span < MIN_SPAN_BYTES) {
-      u32[(block + 4) >>> 2] = whole | LIVE;
-    } else {
-      insertFree(u32, this.index, split(u32, this.#bias(block), block, whole, span, LIVE), whole - span);
-    }
+    const whole = u32[(block >>> 2) + 1]!;
+    if (u32[(block + whole) >>> 2] !== whole || !unlink(u32, this.index, block, whole)) throw corrupt("malloc", block);
+    this.#cut(u32, block, whole, span);
     return asPtr(block + HEADER_BYTES);
+  }
+
+  /** Makes a LIVE block of the first `span` of `whole` bytes, which are in no index, and files the rest. */
+  #cut(u32: Uint32Array, block: number, whole: number, span: number): void {
+    const restSpan = (whole - span) >>> 0;
+    if (restSpan < MIN_SPAN_BYTES) {
+      setTag(u32, block, whole, LIVE);
+      u32[(block + whole) >>> 2] = whole;
+    } else {
+      insertFree(u32, this.index, split(u32, this.#bias(block), block, whole, span, LIVE), restSpan);
+    }
   }
 
   /** Takes memory from the wilderness, growing the heap where that is too small. */
   #fromTop(span: number): Ptr {
     let u32 = this.words;
-    let top = u32[this.superblock + (TOP_AT >>> 2)]!;
+    let top = u32[this.topWord]!;
     while (this.#topSpan(u32, top) < span) {
       if (!extend(this, span)) return NULL;
       u32 = this.words;
-      top = u32[this.superblock + (TOP_AT >>> 2)]!;
+      top = u32[this.topWord]!;
     }
     this.#cutTop(u32, top, this.#topSpan(u32, top), span);
     return asPtr(top + HEADER_BYTES);
@@ -333,26 +335,26 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
 
   /** Makes a LIVE block of the first `span` of the `whole` bytes at `block` that end where the wilderness does. */
   #cutTop(u32: Uint32Array, block: number, whole: number, span: number): void {
-    let end = block + whole;
+    let end = (block + whole) >>> 0;
     if (whole - span < MIN_SPAN_BYTES) {
-      u32[(block + 4) >>> 2] = whole | LIVE;
+      setTag(u32, block, whole, LIVE);
       u32[end >>> 2] = whole;
-      u32[this.superblock + (TOP_AT >>> 2)] = end;
     } else {
       end = split(u32, this.#bias(block), block, whole, span, LIVE);
-      u32[this.superblock + (TOP_AT >>> 2)] = end;
     }
+    u32[this.topWord] = end;
     this.#raiseFootprint(u32, end);
   }
 
   #raiseFootprint(u32: Uint32Array, end: number): void {
-    const footprint = this.superblock + (FOOTPRINT_AT >>> 2);
-    if (end - this.base > u32[footprint]!) u32[footprint] = end - this.base;
+    const footprint = (end - this.base) >>> 0;
+    if (footprint > u32[this.footprintWord]!) u32[this.footprintWord] = footprint;
   }
 
   /** Bytes of the wilderness: none when `top` is the end of the chain. */
   #topSpan(u32: Uint32Array, top: number): number {
-    return stateOf(u32, top) === FREE ? spanOf(u32, top) : 0;
+    const tag = u32[(top >>> 2) + 1]!;
+    return (tag & STATE_BITS) === FREE ? tag : 0;
   }
 
   /** The start bits that speak of an address. */
@@ -363,139 +365,118 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
   /** Frees a LIVE or CACHED block and merges it. */
   #release(call: string, block: Block): void {
     const u32 = this.words;
-    const top = u32[this.superblock + (TOP_AT >>> 2)]!;
-    if (!isSound(u32, this.index, block, top)) throw corrupt(call, block + HEADER_BYTES);
-    this.#file(u32, merge(u32, this.index, this.#bias(block), block, top), top);
-  }
-
-  /** Files a merged block: beside the wilderness it becomes part of it. */
-  #file(u32: Uint32Array, block: Block, top: number): void {
-    const span = spanOf(u32, block);
-    if (block + span !== top) return insertFree(u32, this.index, block, span);
+    const top = u32[this.topWord]!;
+    const merged = merge(u32, this.index, this.#bias(block), block, top);
+    if (merged === 0) throw corrupt(call, block + HEADER_BYTES);
+    const span = u32[(merged >>> 2) + 1]!;
+    const end = (merged + span) >>> 0;
+    if (end !== top) return insertFree(u32, this.index, merged, span);
+    // Beside the wilderness it becomes part of it.
     const topSpan = this.#topSpan(u32, top);
     if (topSpan !== 0) {
-      u32[(block + 4) >>> 2] = span + topSpan;
-      u32[(top + topSpan) >>> 2] = span + topSpan;
-      clearStart(u32, this.#bias(block), top + HEADER_BYTES);
+      const whole = (span + topSpan) >>> 0;
+      u32[(merged >>> 2) + 1] = whole;
+      u32[(top + topSpan) >>> 2] = whole;
+      clearStart(u32, this.#bias(merged), (top + HEADER_BYTES) >>> 0);
     }
-    u32[this.superblock + (TOP_AT >>> 2)] = block;
+    u32[this.topWord] = merged;
   }
 
-  /** Gives back what a block of `whole` bytes has beyond `span`. */
+  /** Gives back what a live block of `whole` bytes has beyond `span`. */
   #trim(block: Block, whole: number, span: number): void {
     if (whole - span < MIN_SPAN_BYTES) return;
     const u32 = this.words;
-    const top = u32[this.superblock + (TOP_AT >>> 2)]!;
-    if (!isSound(u32, this.index, block, top)) throw corrupt("realloc", block + HEADER_BYTES);
-    const bias = this.#bias(block);
-    this.#file(u32, merge(u32, this.index, bias, split(u32, bias, block, whole, span, LIVE), top), top);
+    if (u32[(block + whole) >>> 2] !== whole) throw corrupt("realloc", block + HEADER_BYTES);
+    this.#release("realloc", split(u32, this.#bias(block), block, whole, span, LIVE));
   }
 
   /** Grows a block into the free memory to its right. False when there is not enough of it. */
   #growInPlace(block: Block, old: number, span: number): boolean {
     const u32 = this.words;
-    const right = block + old;
+    const right = (block + old) >>> 0;
     if (stateOf(u32, right) === CACHED) this.flush();
     if (stateOf(u32, right) !== FREE) return false;
-    const whole = old + spanOf(u32, right);
+    const rightSpan = spanOf(u32, right);
+    const whole = (old + rightSpan) >>> 0;
     if (whole < span) return false;
-    const top = u32[this.superblock + (TOP_AT >>> 2)]!;
-    if (!isSound(u32, this.index, block, top)) throw corrupt("realloc", block + HEADER_BYTES);
-    const bias = this.#bias(block);
-    if (right === top) {
-      clearStart(u32, bias, right + HEADER_BYTES);
-      this.#cutTop(u32, block, whole, span);
-      return true;
+    const isTop = right === u32[this.topWord];
+    if (u32[right >>> 2] !== old || !(isTop || unlink(u32, this.index, right, rightSpan))) {
+      throw corrupt("realloc", block + HEADER_BYTES);
     }
-    removeFree(u32, this.index, right, whole - old);
-    clearStart(u32, bias, right + HEADER_BYTES);
-    if (whole - span < MIN_SPAN_BYTES) {
-      u32[(block + 4) >>> 2] = whole | LIVE;
-      u32[(block + whole) >>> 2] = whole;
-    } else {
-      insertFree(u32, this.index, split(u32, bias, block, whole, span, LIVE), whole - span);
-    }
+    clearStart(u32, this.#bias(block), (right + HEADER_BYTES) >>> 0);
+    if (isTop) this.#cutTop(u32, block, whole, span);
+    else this.#cut(u32, block, whole, span);
     return true;
   }
 
   /** The span of a live block, or the error that says why there is none. */
   #liveSpan(call: string, ptr: Ptr): number {
-    if (typeof ptr === "number" && ptr >= this.lowest && ptr < this.end && ptr >>> 0 === ptr && (ptr & 7) === 0) {
+    if (typeof ptr === "number" && ptr >= this.lowest && ptr < this.end && isPayloadAddress(ptr)) {
       const tag = this.words[(ptr >>> 2) - 1];
-      if (tag !== undefined && (tag & STATE_MASK) === LIVE && isStart(this.words, this.#bias(ptr), ptr)) return tag - LIVE;
+      if (tag !== undefined && (tag & STATE_BITS) === LIVE && isStart(this.words, this.#bias(ptr), ptr)) return tag - LIVE;
     }
     if (this.isStale()) return this.#liveSpan(call, ptr);
     throw refusal(this, call, ptr);
   }
 
-  /** Marks a quick list that was empty. Marks are not taken back by a pop, only when the lists are counted. */
-  #mark(u32: Uint32Array, list: number): void {
-    const word = this.superblock + (QUICK_MAP_AT >>> 2) + (list >>> 5);
-    const bits = u32[word]!;
+  /** The first of an empty quick list. Marks are not taken back by a pop, only when the lists are counted. */
+  #mark(u32: Uint32Array, word: number, list: number): void {
+    u32[word + 1] = 1;
+    const map = this.quickMap + (list >>> 5);
+    const bits = u32[map]! | 0;
     const bit = 1 << (list & 31);
-    if ((bits & bit) === 0) u32[word] = bits | bit;
+    if ((bits & bit) === 0) u32[map] = bits | bit;
   }
 
   #holdsCached(): boolean {
     const u32 = this.words;
-    const map = this.superblock + (QUICK_MAP_AT >>> 2);
+    const map = this.quickMap;
     return (u32[map]! | u32[map + 1]! | u32[map + 2]! | u32[map + 3]!) !== 0;
   }
 
   /** What the quick lists may hold, in bytes. */
-  #quickLimit(u32: Uint32Array): number {
-    return u32[this.superblock + (FOOTPRINT_AT >>> 2)]! >>> QUICK_SHARE_SHIFT_BITS;
+  #quickLimit(): number {
+    return this.words[this.footprintWord]! >>> QUICK_SHARE_SHIFT_BITS;
   }
 
   /**
-   * Frees a small block when the budget is used up: counts what the quick lists hold, and merges it all where that is
-   * more than half of what they may. So a push needs no count of what has been popped since.
+   * Frees a small block when the budget is used up: counts what the quick lists hold, and merges half of it where they
+   * are full. So a push need not know what has been popped since.
    */
   #settle(ptr: Ptr, span: number): void {
     const u32 = this.words;
-    const limit = this.#quickLimit(u32);
-    let held = this.#countCached(u32, limit);
-    if ((held + span) * 2 > limit) {
-      this.flush();
-      held = 0;
-    }
-    if (span > limit) return this.#release("free", (ptr - HEADER_BYTES) as Block);
-    const list = this.quickLists + (span >>> 3);
-    u32[(ptr >>> 2) - 1] = span | CACHED;
-    u32[ptr >>> 2] = u32[list]!;
-    u32[list] = ptr;
-    this.#mark(u32, span >>> 3);
-    u32[this.superblock + (BUDGET_AT >>> 2)] = limit - held - span;
+    const limit = this.#quickLimit();
+    let held = this.#thinOut(0);
+    if (held + span > limit - (limit >>> QUICK_SLACK_SHIFT_BITS)) held = this.#thinOut(1);
+    if (held + span > limit) return this.#release("free", (ptr - HEADER_BYTES) as Block);
+    u32[this.budgetWord] = limit - held;
+    this.free(ptr);
   }
 
-  /** Bytes in the quick lists; unmarks the empty ones. */
-  #countCached(u32: Uint32Array, limit: number): number {
+  /**
+   * Cuts each quick list to its depth shifted by `shift` and merges what it gives up, the newest first.
+   *
+   * @returns the bytes that the lists hold then
+   */
+  #thinOut(shift: number): number {
+    const u32 = this.words;
     let held = 0;
-    const map = this.superblock + (QUICK_MAP_AT >>> 2);
     for (let word = 0; word < 4; word += 1) {
-      for (let bits = u32[map + word]!; bits !== 0; bits &= bits - 1) {
+      for (let bits = u32[this.quickMap + word]! | 0; bits !== 0; bits &= bits - 1) {
         const list = word * 32 + (31 - Math.clz32(bits & -bits));
-        const first = u32[this.quickLists + list]!;
-        if (first === 0) u32[map + word]! &= ~(1 << (list & 31));
-        for (let ptr = first; ptr !== 0; ptr = u32[ptr >>> 2]!) {
-          held += list * 8;
-          if (u32[(ptr >>> 2) - 1] !== ((list * 8) | CACHED) || held > limit) throw corrupt("free", ptr);
+        const head = this.quickLists + list;
+        const first = u32[head]!;
+        const keep = first === 0 ? 0 : u32[(first >>> 2) + 1]! >>> shift;
+        for (let ptr = first; ptr !== 0 && u32[(ptr >>> 2) + 1]! > keep; ptr = u32[head]!) {
+          if (u32[(ptr >>> 2) - 1] !== ((list * 8) | CACHED)) throw corrupt("free", ptr);
+          u32[head] = u32[ptr >>> 2]!;
+          this.#release("free", (ptr - HEADER_BYTES) as Block);
         }
+        if (keep === 0) u32[this.quickMap + word]! &= ~(1 << (list & 31));
+        held += keep * list * 8;
       }
     }
     return held;
-  }
-
-  #flushList(list: number): void {
-    const u32 = this.words;
-    const head = this.quickLists + list;
-    for (let ptr = u32[head]!; ptr !== 0; ) {
-      if (u32[(ptr >>> 2) - 1] !== ((list * 8) | CACHED)) throw corrupt("malloc", ptr);
-      const next = u32[ptr >>> 2]!;
-      this.#release("malloc", (ptr - HEADER_BYTES) as Block);
-      u32[head] = next;
-      ptr = next;
-    }
   }
 
   #zero(ptr: Ptr, bytes: number): void {
@@ -515,6 +496,11 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
     }
     for (let at = 0; at < bytes >>> 2; at += 1) u32[(to >>> 2) + at] = u32[(from >>> 2) + at]!;
   }
+}
+
+/** A multiple of 8 below 2^32. Small integers, which most pointers are, pass the first comparison. */
+function isPayloadAddress(ptr: number): boolean {
+  return (ptr & 7) === 0 && ((ptr | 0) === ptr || ptr >>> 0 === ptr);
 }
 
 function isCount(value: unknown): value is number {

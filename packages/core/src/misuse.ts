@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { CACHED, FREE, HEADER_BYTES, LIVE, spanOf, stateOf } from "./boundary-tag.ts";
+import { HEADER_BYTES, spanOf, STATE, stateOf } from "./boundary-tag.ts";
 import { HeapError, show } from "./errors.ts";
 import type { Malloc } from "./malloc.ts";
 import { asPtr, type Ptr } from "./ptr.ts";
@@ -34,11 +34,11 @@ export function refusal<B extends HeapBuffer>(heap: Malloc<B>, call: string, ptr
   const block = payload - HEADER_BYTES;
   const size = spanOf(heap.words, block) - HEADER_BYTES;
   const state = stateOf(heap.words, block);
-  if (state === FREE || state === CACHED) {
+  if (state === STATE.FREE || state === STATE.CACHED) {
     const where = payload === ptr ? "the block is free already" : `in free memory, which begins at ${show(payload)}`;
     return new HeapError("ERR_DOUBLE_FREE", `${what}: ${where}; free each block once`, ptr);
   }
-  if (state !== LIVE) {
+  if (state !== STATE.LIVE) {
     return new HeapError("ERR_INVALID_POINTER", `${what}: memory that the heap itself uses`, ptr);
   }
   const distance = ptr - payload;

@@ -11,9 +11,9 @@
  *
  * @module
  */
-import { LIVE, RESERVED, spanOf } from "./boundary-tag.ts";
+import { setTag, spanOf, STATE } from "./boundary-tag.ts";
 import { HeapError, show } from "./errors.ts";
-import { ROOTS_AT } from "./layout.ts";
+import { SUPERBLOCK } from "./layout.ts";
 import type { Malloc } from "./malloc.ts";
 import { asPtr, NULL, type Ptr } from "./ptr.ts";
 import type { HeapBuffer } from "./views.ts";
@@ -44,31 +44,27 @@ function add<B extends HeapBuffer>(heap: Malloc<B>, text: Uint8Array): number {
   const record = heap.malloc(NAME_AT + text.length);
   if (record === NULL) throw new HeapError("ERR_OUT_OF_MEMORY", "setRoot: no room for the name");
   const { u32 } = heap;
-  const head = heap.superblock + (ROOTS_AT >>> 2);
+  const head = (heap.base + SUPERBLOCK.offsets.roots) >>> 2;
   u32[(record + NEXT_AT) >>> 2] = u32[head]!;
   u32[(record + LENGTH_AT) >>> 2] = text.length;
   heap.u8.set(text, record + NAME_AT);
-  setState(u32, record, RESERVED);
+  setTag(u32, record - 8, spanOf(u32, record - 8), STATE.RESERVED);
   u32[head] = record;
   return record;
 }
 
 function remove<B extends HeapBuffer>(heap: Malloc<B>, record: number): void {
   const { u32 } = heap;
-  let link = heap.superblock + (ROOTS_AT >>> 2);
+  let link = (heap.base + SUPERBLOCK.offsets.roots) >>> 2;
   while (u32[link] !== record) link = (u32[link]! + NEXT_AT) >>> 2;
   u32[link] = u32[(record + NEXT_AT) >>> 2]!;
-  setState(u32, record, LIVE);
+  setTag(u32, record - 8, spanOf(u32, record - 8), STATE.LIVE);
   heap.free(asPtr(record));
-}
-
-function setState(u32: Uint32Array, record: number, state: number): void {
-  u32[(record - 4) >>> 2] = spanOf(u32, record - 8) | state;
 }
 
 function find<B extends HeapBuffer>(heap: Malloc<B>, text: Uint8Array): number {
   const { u32, u8 } = heap;
-  let record = u32[heap.superblock + (ROOTS_AT >>> 2)]!;
+  let record = u32[(heap.base + SUPERBLOCK.offsets.roots) >>> 2]!;
   while (record !== 0 && !isNamed(u32, u8, record, text)) record = u32[(record + NEXT_AT) >>> 2]!;
   return record;
 }

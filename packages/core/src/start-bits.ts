@@ -11,7 +11,7 @@
  */
 
 /** log2 of the bytes that one word of a bitmap speaks of. */
-export const START_WORD_SHIFT_BITS = 8;
+const START_WORD_SHIFT_BITS = 8;
 
 /**
  * The bias of a bitmap.
@@ -34,15 +34,15 @@ export function startBitmapBytes(from: number, to: number): number {
 }
 
 export function setStart(u32: Uint32Array, bias: number, ptr: number): void {
-  u32[bias + (ptr >>> START_WORD_SHIFT_BITS)]! |= 1 << (ptr >>> 3);
+  u32[(bias + (ptr >>> START_WORD_SHIFT_BITS)) | 0]! |= 1 << (ptr >>> 3);
 }
 
 export function clearStart(u32: Uint32Array, bias: number, ptr: number): void {
-  u32[bias + (ptr >>> START_WORD_SHIFT_BITS)]! &= ~(1 << (ptr >>> 3));
+  u32[(bias + (ptr >>> START_WORD_SHIFT_BITS)) | 0]! &= ~(1 << (ptr >>> 3));
 }
 
 export function isStart(u32: Uint32Array, bias: number, ptr: number): boolean {
-  return ((u32[bias + (ptr >>> START_WORD_SHIFT_BITS)]! >>> (ptr >>> 3)) & 1) === 1;
+  return ((u32[(bias + (ptr >>> START_WORD_SHIFT_BITS)) | 0]! >>> (ptr >>> 3)) & 1) === 1;
 }
 
 /**

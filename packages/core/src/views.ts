@@ -15,9 +15,9 @@ export type HeapBuffer = ArrayBuffer | SharedArrayBuffer;
  */
 export class Views<B extends HeapBuffer = HeapBuffer> {
   /** The memory the buffer belongs to, where there is one: pass it to a WebAssembly module. */
-  readonly memory: WebAssembly.Memory | undefined;
+  declare readonly memory: WebAssembly.Memory | undefined;
   /** @internal The words that the allocator works on; of length 0 when someone else has grown the memory. */
-  words: Uint32Array<B>;
+  declare words: Uint32Array<B>;
   #buffer: B;
   #u8: Uint8Array<B> | undefined;
   #i8: Int8Array<B> | undefined;
