@@ -64,7 +64,7 @@ export type Setter<T> = (heap: Views, ptr: Address, value: T) => void;
 /**
  * Finds an element of an array that lies at a pointer; O(1), and nothing is read.
  *
- * Throws a `HeapError`: `ERR_INVALID_POINTER` for `NULL` and for a pointer that is no whole number up to 2^32 - 1,
+ * Throws a `HeapError`: `ERR_INVALID_POINTER` for a pointer that is no number above 0, so for `NULL` too,
  * `ERR_INVALID_ARGUMENT` for an index that is no whole number below the array's count.
  */
 export type Locator = (ptr: Address, index: number) => Ptr;
@@ -369,7 +369,7 @@ export const u8: ScalarCodec<number> = /* @__PURE__ */ new ScalarCodec(
   { type: "number", min: 0, max: 0xff },
   (at) => (heap, ptr) => {
     if (typeof ptr === "number") {
-      const value = heap.u8[(ptr + at) >>> 0];
+      const value = heap.u8[ptr + at];
       if (value !== undefined) return value;
     }
     throw lost(ptr);
@@ -386,7 +386,7 @@ export const i8: ScalarCodec<number> = /* @__PURE__ */ new ScalarCodec(
   { type: "number", min: -0x80, max: 0x7f },
   (at) => (heap, ptr) => {
     if (typeof ptr === "number") {
-      const value = heap.i8[(ptr + at) >>> 0];
+      const value = heap.i8[ptr + at];
       if (value !== undefined) return value;
     }
     throw lost(ptr);
@@ -539,7 +539,7 @@ export const bool: ScalarCodec<boolean> = /* @__PURE__ */ new ScalarCodec(
   { type: "boolean" },
   (at) => (heap, ptr) => {
     if (typeof ptr === "number") {
-      const value = heap.u8[(ptr + at) >>> 0];
+      const value = heap.u8[ptr + at];
       if (value !== undefined) return value !== 0;
     }
     throw lost(ptr);
@@ -675,9 +675,10 @@ interface BitField {
 
 function locator(at: number, size: number, count: number): Locator {
   return (ptr, index) => {
-    const isIndex = typeof index === "number" && index >>> 0 === index && index < count;
-    if (isIndex && typeof ptr === "number" && ptr > 0) return (ptr + at + index * size) as Ptr;
-    if (isIndex) throw lost(ptr);
+    if (typeof ptr === "number" && ptr > 0 && typeof index === "number" && index >>> 0 === index && index < count) {
+      return (ptr + at + index * size) as Ptr;
+    }
+    if (typeof ptr !== "number" || !(ptr > 0)) throw lost(ptr);
     return refuse("element: the index", shown(index), `a whole number below ${count}`);
   };
 }

@@ -16,22 +16,23 @@ function* addresses(): Iterable<number> {
 
 describe("against exact integer arithmetic", () => {
   it("rounds every edge address to every alignment", () => {
+    const wrong: string[] = [];
     for (const address of addresses()) {
       for (const alignment of ALIGNMENTS) {
         const unit = BigInt(alignment);
         const down = Number((BigInt(address) / unit) * unit);
         const up = Number(((BigInt(address) + unit - 1n) / unit) * unit);
-        const message = `${address} to ${alignment}`;
-        expect(alignDown(address, alignment), message).toBe(down);
-        expect(alignUp(address, alignment), message).toBe(up);
-        expect(isAligned(address, alignment), message).toBe(up === address);
+        if (alignDown(address, alignment) !== down) wrong.push(`alignDown(${address}, ${alignment})`);
+        if (alignUp(address, alignment) !== up) wrong.push(`alignUp(${address}, ${alignment})`);
+        if (isAligned(address, alignment) !== (up === address)) wrong.push(`isAligned(${address}, ${alignment})`);
       }
     }
+    expect(wrong).toEqual([]);
   });
 
   it("knows the 33 powers of two among the edge values", () => {
     const powers = new Set(ALIGNMENTS);
-    for (const value of addresses()) expect(isPowerOfTwo(value), String(value)).toBe(powers.has(value));
+    expect(Array.from(addresses()).filter((value) => isPowerOfTwo(value) !== powers.has(value))).toEqual([]);
   });
 });
 
