@@ -2,26 +2,25 @@
  * The free blocks of an allocator by size: segregated lists with a two-level bitmap (Masmano's TLSF), so that a block is
  * filed, found and taken out in constant time, whatever is free.
  *
- * Bins are 8 bytes wide up to spans of 512, and 1/32 of a power of two above: one bin, one size, for what programs ask
- * for most.
+ * Bins are 8 bytes wide up to spans of 256, and 1/16 of a power of two above.
  *
  * ```text
  *   index (word address)
- *     +0           bit w: word w of the map is not 0
- *     +1           unused
- *     +2 .. +26    map, a bit for each bin that holds something
- *     +27          unused
- *     +28 .. +827  bins: the block filed last
+ *     +0            bit w: word w of the map is not 0
+ *     +1 .. +13     map, a bit for each bin that holds something
+ *     +14 .. +845   bins: next and prev of a ring that goes through the bin's blocks, the one filed last first
  *
- *   bin of a span    span < 256:  span / 8
- *                    otherwise:   32 * (log - 7) + the 5 bits below the highest, log = floor(log2(span))
+ *   bin of a span   16 * (log - 7) + (span >>> (log - 4)),  log = floor(log2(span)), at least 7
  *
  *   a FREE block
  *     0        8        12       16
  *     +--------+--------+--------+----
- *     | header | next   | prev   |          block addresses; next is 0 in the last, prev in the first
+ *     | header | next   | prev   |           block addresses; a bin's own is that of a block with its links there
  *     +--------+--------+--------+----
  * ```
+ *
+ * Rings have no ends to ask for, and marks are set without asking whether they are: sizes are random, and a branch that
+ * the processor cannot foresee costs as much as ten instructions.
  *
  * The index is derived: `recover()` clears it and files every FREE block again.
  *
@@ -29,68 +28,73 @@
  */
 import type { Block } from "./ptr.ts";
 
-/** Size of an index in bytes. */
-export const FREE_INDEX_BYTES = 3312;
-
-const MAP = 2;
-const MAP_WORDS = 25;
-const BINS = 28;
+const MAP = 1;
+const MAP_WORDS = 13;
+const BINS = 14;
+const BIN_COUNT = 416;
 const TAG = 1;
 const NEXT = 2;
 const PREV = 3;
 /** What bestFit() looks at in a bin: far more than one holds, but where someone frees thousands of one wide bin. */
 const CANDIDATES = 64;
 
+/** Size of an index in bytes. */
+export const FREE_INDEX_BYTES: number = (BINS + 2 * BIN_COUNT + 2) * 4;
+
 function binOf(span: number): number {
-  if (span < 256) return span >>> 3;
-  const log = 31 - Math.clz32(span);
-  return ((log - 7) << 5) + ((span >>> (log - 5)) & 31);
+  const log = 31 - Math.clz32(span | 128);
+  return ((log - 7) << 4) + (span >>> (log - 4));
+}
+
+/** A bin as the rings see it: the block whose links would lie where its own do. */
+function ringOf(index: number, bin: number): number {
+  return ((index + BINS + 2 * bin - NEXT) << 2) >>> 0;
 }
 
 /** Empties an index. */
 export function clearIndex(u32: Uint32Array, index: number): void {
-  u32.fill(0, index, index + (FREE_INDEX_BYTES >>> 2));
+  u32.fill(0, index, index + BINS);
+  for (let bin = 0; bin < BIN_COUNT; bin += 1) {
+    u32[index + BINS + 2 * bin] = ringOf(index, bin);
+    u32[index + BINS + 2 * bin + 1] = ringOf(index, bin);
+  }
 }
 
 /** Files a FREE block. O(1). */
 export function insertFree(u32: Uint32Array, index: number, block: number, span: number): void {
   const bin = binOf(span);
-  const head = index + BINS + bin;
-  const first = u32[head]!;
+  const ring = ringOf(index, bin);
+  const first = u32[(ring >>> 2) + NEXT]!;
   const word = block >>> 2;
   u32[word + NEXT] = first;
-  u32[word + PREV] = 0;
-  u32[head] = block;
-  if (first !== 0) {
-    u32[(first >>> 2) + PREV] = block;
-    return;
-  }
+  u32[word + PREV] = ring;
+  u32[(first >>> 2) + PREV] = block;
+  u32[(ring >>> 2) + NEXT] = block;
   u32[index + MAP + (bin >>> 5)]! |= 1 << bin;
   u32[index]! |= 1 << (bin >>> 5);
+}
+
+/** Whether a block's links lead back to it: a write into free memory is noticed here, before the links are followed. */
+export function isLinked(u32: Uint32Array, block: number): boolean {
+  const next = u32[(block >>> 2) + NEXT]!;
+  const prev = u32[(block >>> 2) + PREV]!;
+  return u32[(next >>> 2) + PREV] === block && u32[(prev >>> 2) + NEXT] === block;
 }
 
 /**
  * Takes a block out of the index. O(1).
  *
- * @returns false, with nothing changed, when its links do not lead back to it: something wrote into free memory
+ * @returns false, with nothing changed, when its links do not lead back to it
  */
 export function unlink(u32: Uint32Array, index: number, block: number, span: number): boolean {
-  const word = block >>> 2;
-  const next = u32[word + NEXT]!;
-  const prev = u32[word + PREV]!;
-  if (next !== 0 && u32[(next >>> 2) + PREV] !== block) return false;
-  if (prev === 0) {
-    const bin = binOf(span);
-    const head = index + BINS + bin;
-    if (u32[head] !== block) return false;
-    u32[head] = next;
-    if (next === 0) unmark(u32, index, bin);
-  } else {
-    const link = (prev >>> 2) + NEXT;
-    if (u32[link] !== block) return false;
-    u32[link] = next;
-  }
-  if (next !== 0) u32[(next >>> 2) + PREV] = prev;
+  const next = u32[(block >>> 2) + NEXT]!;
+  const prev = u32[(block >>> 2) + PREV]!;
+  const nextLink = (next >>> 2) + PREV;
+  const prevLink = (prev >>> 2) + NEXT;
+  if (u32[nextLink] !== block || u32[prevLink] !== block) return false;
+  u32[nextLink] = prev;
+  u32[prevLink] = next;
+  if (next === prev) unmark(u32, index, binOf(span));
   return true;
 }
 
@@ -99,14 +103,6 @@ function unmark(u32: Uint32Array, index: number, bin: number): void {
   const bits = u32[map]! & ~(1 << bin);
   u32[map] = bits;
   if (bits === 0) u32[index]! &= ~(1 << (bin >>> 5));
-}
-
-/** Whether a block's links lead back to it, so that {@link unlink} would succeed. */
-export function isLinked(u32: Uint32Array, index: number, block: number, span: number): boolean {
-  const next = u32[(block >>> 2) + NEXT]!;
-  const prev = u32[(block >>> 2) + PREV]!;
-  if (next !== 0 && u32[(next >>> 2) + PREV] !== block) return false;
-  return u32[prev === 0 ? index + BINS + binOf(span) : (prev >>> 2) + NEXT] === block;
 }
 
 /**
@@ -120,14 +116,15 @@ export function isLinked(u32: Uint32Array, index: number, block: number, span: n
  */
 export function goodFit(u32: Uint32Array, index: number, span: number): Block {
   const bin = binOf(span);
-  const first = u32[index + BINS + bin]!;
-  if (first !== 0 && u32[(first >>> 2) + TAG]! >= span) return first as Block;
+  const first = u32[index + BINS + 2 * bin]!;
+  // In its own ring a bin has the span of the word before it: no block's, or too small.
+  if (u32[(first >>> 2) + TAG]! >= span && first !== ringOf(index, bin)) return first as Block;
   return firstFrom(u32, index, bin + 1);
 }
 
 /**
  * Finds the smallest block that is large enough, of equal ones the one freed last. It stays in the index. O(1): exact for
- * spans below 1024, and among 64 candidates of 1/32 of difference above.
+ * spans below 256, and among 64 candidates of 1/16 of difference above.
  *
  * @param u32 - the heap's words
  * @param index - word address of the index
@@ -136,28 +133,30 @@ export function goodFit(u32: Uint32Array, index: number, span: number): Block {
  */
 export function bestFit(u32: Uint32Array, index: number, span: number): Block {
   const bin = binOf(span);
-  const best = smallestOf(u32, u32[index + BINS + bin]!, span);
-  return best === 0 ? smallestOf(u32, firstFrom(u32, index, bin + 1), span) : best;
+  const best = smallestOf(u32, u32[index + BINS + 2 * bin]!, ringOf(index, bin), span);
+  if (best !== 0) return best;
+  const first = firstFrom(u32, index, bin + 1);
+  return first === 0 ? first : smallestOf(u32, first, u32[(first >>> 2) + PREV]!, span);
 }
 
 /** The first block of the first bin from `bin` on that holds something. */
 function firstFrom(u32: Uint32Array, index: number, bin: number): Block {
   let word = bin >>> 5;
-  let bits = word < MAP_WORDS ? u32[index + MAP + word]! & (-1 << bin) : 0;
+  let bits = u32[index + MAP + word]! & (-1 << bin);
   if (bits === 0) {
     const words = u32[index]! & (-2 << word);
     if (words === 0) return 0 as Block;
     word = 31 - Math.clz32(words & -words);
     bits = u32[index + MAP + word]! | 0;
   }
-  return u32[index + BINS + word * 32 + (31 - Math.clz32(bits & -bits))]! as Block;
+  return u32[index + BINS + word * 64 + (31 - Math.clz32(bits & -bits)) * 2]! as Block;
 }
 
-function smallestOf(u32: Uint32Array, first: number, span: number): Block {
+function smallestOf(u32: Uint32Array, first: number, ring: number, span: number): Block {
   let best = 0;
   let bestSpan = 0xffff_ffff;
   let block = first;
-  for (let seen = 0; block !== 0 && seen < CANDIDATES; seen += 1) {
+  for (let seen = 0; block !== ring && seen < CANDIDATES; seen += 1) {
     const found = u32[(block >>> 2) + TAG]!;
     if (found === span) return block as Block;
     if (found > span && found < bestSpan) {
@@ -169,21 +168,28 @@ function smallestOf(u32: Uint32Array, first: number, span: number): Block {
   return best as Block;
 }
 
-/** Every block of an index, for check() and tests, in no order of addresses. */
+/** Every block of an index with its bin, for check() and tests, in no order of addresses. */
 export function* indexedBlocks(u32: Uint32Array, index: number): Generator<Block> {
-  for (let bin = 0; bin < MAP_WORDS * 32; bin += 1) {
-    for (let block = u32[index + BINS + bin]!; block !== 0; block = u32[(block >>> 2) + NEXT]!) yield block as Block;
+  for (let bin = 0; bin < BIN_COUNT; bin += 1) {
+    const ring = ringOf(index, bin);
+    for (let block = u32[(ring >>> 2) + NEXT]!; block !== ring; block = u32[(block >>> 2) + NEXT]!) {
+      yield block as Block;
+    }
   }
 }
 
-/** Whether the bits of both levels say which bins hold something. */
-export function areMapsRight(u32: Uint32Array, index: number): boolean {
-  for (let bin = 0; bin < MAP_WORDS * 32; bin += 1) {
+/** What is wrong with an index in itself: the bits of both levels, the blocks' bins. `undefined` when nothing is. */
+export function indexDamage(u32: Uint32Array, index: number): string | undefined {
+  for (let bin = 0; bin < BIN_COUNT; bin += 1) {
+    const ring = ringOf(index, bin);
+    const first = u32[(ring >>> 2) + NEXT]!;
     const bit = (u32[index + MAP + (bin >>> 5)]! >>> (bin & 31)) & 1;
-    if ((bit === 1) !== (u32[index + BINS + bin] !== 0)) return false;
+    if ((bit === 1) !== (first !== ring)) return `the mark of bin ${bin} is wrong`;
+    if (!isLinked(u32, ring)) return `the ring of bin ${bin} is broken`;
+    if (first !== ring && binOf(u32[(first >>> 2) + TAG]!) !== bin) return `bin ${bin} holds a block of another size`;
   }
   for (let word = 0; word < MAP_WORDS; word += 1) {
-    if (((u32[index]! >>> word) & 1) !== (u32[index + MAP + word] === 0 ? 0 : 1)) return false;
+    if (((u32[index]! >>> word) & 1) !== (u32[index + MAP + word] === 0 ? 0 : 1)) return `the mark of word ${word} is wrong`;
   }
-  return true;
+  return undefined;
 }

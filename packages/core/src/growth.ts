@@ -4,7 +4,7 @@
  * @module
  */
 import { HEADER_BYTES, MIN_SPAN_BYTES, setTag, spanOf, STATE, stateOf, writeHeader } from "./boundary-tag.ts";
-import { insertFree } from "./free-index.ts";
+import { clearIndex, insertFree } from "./free-index.ts";
 import { ALIGNMENT_SHIFT_BITS, LAYOUT_VERSION, MAGIC, PAGE_BYTES, SUPERBLOCK } from "./layout.ts";
 import type { Malloc } from "./malloc.ts";
 import { setStart, startBias, startBitmapBytes } from "./start-bits.ts";
@@ -55,6 +55,7 @@ export function format(u32: Uint32Array, base: number, bytes: number, maxBytes: 
   const set = (field: keyof typeof offsets, value: number): void => {
     u32[(base + offsets[field]) >>> 2] = value;
   };
+  clearIndex(u32, (base + offsets.index) >>> 2);
   set("version", LAYOUT_VERSION);
   set("flags", Math.log2(alignment) << ALIGNMENT_SHIFT_BITS);
   set("base", base);

@@ -81,6 +81,11 @@ export function badCount(call: string, value: unknown, wanted: string = "a whole
   return new HeapError("ERR_INVALID_ARGUMENT", `${call}: ${shown(value)}; pass ${wanted}`);
 }
 
+/** A whole number from 0: what a size or a count has to be. */
+export function isCount(value: unknown): value is number {
+  return typeof value === "number" && value >= 0 && Number.isInteger(value);
+}
+
 function shown(value: unknown): string {
   return typeof value === "number" ? String(value) : show(value);
 }
