@@ -72,7 +72,7 @@ interface Entry extends ShadowBlock {
 }
 
 /** A function's name and its arguments, put in words only when there is something to say. */
-type Call = readonly unknown[];
+type Call = readonly [name: string, ...args: unknown[]];
 
 const LEAKS_SHOWN = 10;
 
@@ -148,7 +148,7 @@ export class ShadowHeap<H extends PayloadViews = Heap<HeapBuffer>> implements Wa
 
   /** As the allocator's own, or `malloc` and zeros. @throws ShadowError when the block is not zeroed, or as `malloc` */
   calloc(count: number, size: number): Ptr {
-    const call = ["calloc", count, size];
+    const call: Call = ["calloc", count, size];
     const ptr = this.#calloc(count, size);
     if (ptr === NULL) return ptr;
     const bytes = count * size;
@@ -162,7 +162,7 @@ export class ShadowHeap<H extends PayloadViews = Heap<HeapBuffer>> implements Wa
 
   /** As the allocator's own. @throws ShadowError when the block is not aligned to both alignments, or as `malloc` */
   alignedAlloc(alignment: number, size: number): Ptr {
-    const call = ["alignedAlloc", alignment, size];
+    const call: Call = ["alignedAlloc", alignment, size];
     if (this.watched.alignedAlloc === undefined) {
       throw new HeapError("ERR_UNSUPPORTED", `${textOf(call)}: the allocator that is watched has no alignedAlloc`);
     }
@@ -177,7 +177,7 @@ export class ShadowHeap<H extends PayloadViews = Heap<HeapBuffer>> implements Wa
    */
   realloc(ptr: Ptr, size: number): Ptr {
     if (ptr === NULL) return this.malloc(size);
-    const call = ["realloc", ptr, size];
+    const call: Call = ["realloc", ptr, size];
     const entry = this.#live.get(ptr);
     if (entry === undefined) return this.#expectRefusal(call, ptr, () => this.#realloc(ptr, size));
     this.#expectContents(entry, call);
@@ -204,7 +204,7 @@ export class ShadowHeap<H extends PayloadViews = Heap<HeapBuffer>> implements Wa
   /** As the allocator's own. @throws ShadowError when the block is damaged, or when a pointer that is no block passes */
   free(ptr: Ptr): void {
     if (ptr === NULL) return this.watched.free(ptr);
-    const call = ["free", ptr];
+    const call: Call = ["free", ptr];
     const entry = this.#live.get(ptr);
     if (entry === undefined) return this.#expectRefusal(call, ptr, () => this.watched.free(ptr));
     this.#expectContents(entry, call);
@@ -330,7 +330,10 @@ export class ShadowHeap<H extends PayloadViews = Heap<HeapBuffer>> implements Wa
 }
 
 function textOf([name, ...args]: Call): string {
-  return args.length === 0 ? String(name) : `${String(name)}(${args.map(show).join(", ")})`;
+  if (args.length === 0) return name;
+  const takesPointer = name === "free" || name === "realloc";
+  const texts = args.map((arg, i) => (typeof arg === "number" && (i > 0 || !takesPointer) ? String(arg) : show(arg)));
+  return `${name}(${texts.join(", ")})`;
 }
 
 function nameOf(block: ShadowBlock): string {
