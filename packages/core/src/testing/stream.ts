@@ -51,8 +51,7 @@ export interface StreamOptions {
   /** @defaultValue programSizes */
   readonly sizes?: Distribution;
   /**
-   * Weights from 0. The stream breathes: allocations prevail until many blocks are live, then frees until few are, so
-   * that neither a full nor an empty allocator is rare.
+   * Weights from 0. The stream breathes: allocations prevail until `maxLive` blocks are live, then frees until none is.
    *
    * @defaultValue `{ malloc: 8, free: 10, realloc: 2, calloc: 1, alignedAlloc: 1 }`
    */
@@ -182,8 +181,8 @@ export function operations(options: StreamOptions): Stream {
   let isGrowing = true;
 
   for (let i = 0; i < count; i += 1) {
-    if (live === maxLive || next() < 1 / (8 * maxLive)) isGrowing = false;
-    if (live === 0 || next() < 1 / (8 * maxLive)) isGrowing = true;
+    if (live === maxLive) isGrowing = false;
+    if (live === 0) isGrowing = true;
     const toAllocate = live === maxLive ? 0 : allocations * (isGrowing ? BREATH : 1);
     const toFree = live === 0 ? 0 : mix.free * (isGrowing ? 1 : BREATH);
     const toChange = live === 0 ? 0 : mix.realloc;

@@ -46,6 +46,21 @@ describe("replay", () => {
     expect(result).toEqual({ failures: 0, peakLiveBytes: 78 });
   });
 
+  it("fills blocks with the stream's seed, unless it is given another", () => {
+    const stream = operations({ seed: 5, count: 1, sizes: uniform(64, 64), mix: { calloc: 0, alignedAlloc: 0 } });
+    const bytesWith = (changed: Partial<Stream>, options: { seed?: number } = {}): string => {
+      const heap = new Heap({ bytes: 1 << 14 });
+      let bytes = "";
+      const everyOp = (index: number): void => {
+        if (index === 0) bytes = String(heap.u8);
+      };
+      replay(heap, { ...stream, ...changed }, { ...options, everyOp });
+      return bytes;
+    };
+    expect(bytesWith({ seed: 6 })).not.toBe(bytesWith({}));
+    expect(bytesWith({ seed: 6 }, { seed: 5 })).toBe(bytesWith({}));
+  });
+
   it("goes on when memory runs out", () => {
     const heap = new Heap({ bytes: 1 << 14 });
     const stream = operations({ seed, count: 5000, maxLive: 200, sizes: uniform(1, 500) });
