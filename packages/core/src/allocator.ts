@@ -5,7 +5,7 @@
  */
 import { isPowerOfTwo } from "./align.ts";
 import type { Heap } from "./heap.ts";
-import { HeapError } from "./errors.ts";
+import { HeapError, show } from "./errors.ts";
 import { badCount, isCount } from "./misuse.ts";
 import { NULL, type Ptr } from "./ptr.ts";
 import type { HeapBuffer } from "./views.ts";
@@ -52,6 +52,7 @@ const ALIGNMENT_BYTES = 8;
  * @throws HeapError `ERR_INVALID_ARGUMENT` for anything but whole numbers from 0
  */
 export function callocFrom(allocator: Allocator, count: number, size: number): Ptr {
+  expectAllocator("calloc", allocator);
   if (allocator.calloc !== undefined) return allocator.calloc(count, size);
   if (!isCount(count) || !isCount(size)) throw badCount("calloc(count, size)", isCount(count) ? size : count);
   const ptr = allocator.malloc(count * size);
@@ -70,6 +71,7 @@ export function callocFrom(allocator: Allocator, count: number, size: number): P
  * @throws HeapError as the allocator's own functions do
  */
 export function reallocFrom(allocator: Allocator, ptr: Ptr, size: number): Ptr {
+  expectAllocator("realloc", allocator);
   if (allocator.realloc !== undefined) return allocator.realloc(ptr, size);
   if (ptr === NULL) return allocator.malloc(size);
   const usable = allocator.usableSize(ptr);
@@ -92,6 +94,7 @@ export function reallocFrom(allocator: Allocator, ptr: Ptr, size: number): Ptr {
  * way to do it
  */
 export function alignedAllocFrom(allocator: Allocator, alignment: number, size: number): Ptr {
+  expectAllocator("alignedAlloc", allocator);
   if (allocator.alignedAlloc !== undefined) return allocator.alignedAlloc(alignment, size);
   if (!isCount(alignment) || alignment > 0xffff_ffff || !isPowerOfTwo(alignment)) {
     throw badCount("alignedAlloc(alignment, size)", alignment, "a power of two");
@@ -99,4 +102,14 @@ export function alignedAllocFrom(allocator: Allocator, alignment: number, size: 
   if (alignment <= ALIGNMENT_BYTES) return allocator.malloc(size);
   const finding = `this allocator has no blocks at multiples of ${alignment}`;
   throw new HeapError("ERR_UNSUPPORTED", `alignedAlloc(${alignment}, ${size}): ${finding}; take them from its heap`);
+}
+
+/** @throws HeapError `ERR_INVALID_ARGUMENT` for what is no allocator */
+export function expectAllocator(call: string, value: unknown): void {
+  if (typeof value === "object" && value !== null) {
+    const { malloc, free, usableSize, heap } = value as Partial<Record<keyof Allocator, unknown>>;
+    const hasMethods = typeof malloc === "function" && typeof free === "function" && typeof usableSize === "function";
+    if (hasMethods && typeof heap === "object" && heap !== null) return;
+  }
+  throw new HeapError("ERR_INVALID_ARGUMENT", `${call}(${show(value)}): pass an allocator`);
 }

@@ -5,8 +5,7 @@
  *
  * @module
  */
-import type { Allocator } from "./allocator.ts";
-import { HeapError, show } from "./errors.ts";
+import { type Allocator, expectAllocator } from "./allocator.ts";
 import { Heap } from "./heap.ts";
 
 const GLOBAL = Symbol.for("heapwright.global");
@@ -40,19 +39,11 @@ export function defaultHeap(): Heap {
  * @throws HeapError `ERR_INVALID_ARGUMENT` for what is no allocator
  */
 export function setGlobalAllocator(allocator: Allocator | undefined): void {
-  if (allocator !== undefined && !isAllocator(allocator)) {
-    throw new HeapError("ERR_INVALID_ARGUMENT", `setGlobalAllocator(${show(allocator)}): pass an allocator`);
-  }
+  if (allocator !== undefined) expectAllocator("setGlobalAllocator", allocator);
   globals().allocator = allocator;
 }
 
 /** What serves those who name no allocator: read once, when an allocator is made. */
 export function globalAllocator(): Allocator {
   return globals().allocator ?? defaultHeap();
-}
-
-function isAllocator(value: unknown): value is Allocator {
-  if (typeof value !== "object" || value === null) return false;
-  const { malloc, free, usableSize, heap } = value as Partial<Record<keyof Allocator, unknown>>;
-  return [malloc, free, usableSize].every((method) => typeof method === "function") && typeof heap === "object";
 }

@@ -3,9 +3,10 @@
  *
  * @module
  */
-import { HEADER_BYTES } from "./boundary-tag.ts";
+import { HEADER_BYTES, MIN_SPAN_BYTES } from "./boundary-tag.ts";
 import { checkHeap } from "./check.ts";
 import { HeapError, show } from "./errors.ts";
+import { goodFit } from "./free-index.ts";
 import { extend, format } from "./growth.ts";
 import { type BlockInfo, blocksOf, dumpOf, type HeapStats, statsOf } from "./inspect.ts";
 import { FLAG_SHARED, LAYOUT_VERSION, MAGIC, MAX_END_BYTES, PAGE_BYTES, SUPERBLOCK } from "./layout.ts";
@@ -97,6 +98,7 @@ export class Heap<B extends HeapBuffer = ArrayBuffer> extends Malloc<B> {
   static adopt<B extends HeapBuffer>(source: B, options?: AdoptOptions): Heap<B>;
   static adopt(source: HeapSource, options: AdoptOptions = {}): Heap<HeapBuffer> {
     const buffer = privateBufferOf("Heap.adopt", source);
+    expectOptions("Heap.adopt", options);
     const alignment = alignmentOf(options.alignment);
     const base = sizeOf("base", options.base ?? 0);
     if (base % alignment !== 0) {
@@ -111,7 +113,10 @@ export class Heap<B extends HeapBuffer = ArrayBuffer> extends Malloc<B> {
     const maxBytes = options.maxBytes === undefined ? bytes : maxOf(options.maxBytes, bytes, base);
     if (maxBytes > bytes && !(source instanceof WebAssembly.Memory)) {
       const remedy = "only a WebAssembly.Memory can; leave maxBytes out";
-      throw new HeapError("ERR_UNSUPPORTED", `Heap.adopt: maxBytes ${options.maxBytes}: a buffer cannot grow; ${remedy}`);
+      throw new HeapError(
+        "ERR_UNSUPPORTED",
+        `Heap.adopt: maxBytes ${options.maxBytes}: a buffer cannot grow; ${remedy}`,
+      );
     }
     formatOrThrow("Heap.adopt", buffer, base, bytes, maxBytes, alignment);
     return new Heap(new FormattedRange(source, base));
@@ -129,6 +134,7 @@ export class Heap<B extends HeapBuffer = ArrayBuffer> extends Malloc<B> {
   static attach<B extends HeapBuffer>(source: B, options?: AttachOptions): Heap<B>;
   static attach(source: HeapSource, options: AttachOptions = {}): Heap<HeapBuffer> {
     const buffer = privateBufferOf("Heap.attach", source);
+    expectOptions("Heap.attach", options);
     const base = sizeOf("base", options.base ?? 0);
     validate(buffer, base);
     return new Heap(new FormattedRange(source, base));
@@ -155,7 +161,11 @@ export class Heap<B extends HeapBuffer = ArrayBuffer> extends Malloc<B> {
   grow(size: number): boolean {
     const wanted = sizeOf("grow: size", size);
     this.isStale();
-    return wanted < MAX_END_BYTES && extend(this, roundDown(wanted + 2 * this.alignment + HEADER_BYTES, this.alignment));
+    if (wanted > MAX_END_BYTES) return false;
+    const span = Math.max(MIN_SPAN_BYTES, Math.ceil((wanted + HEADER_BYTES) / this.alignment) * this.alignment);
+    // The wilderness ends where the heap does; used up, it is the end.
+    const wilderness = this.end - HEADER_BYTES - this.words[this.topWord]!;
+    return wilderness >= span || goodFit(this.words, this.index, span) !== 0 || extend(this, span);
   }
 
   /**
@@ -225,9 +235,7 @@ class FormattedRange<B extends HeapBuffer> {
 }
 
 function create(options: HeapOptions): FormattedRange<ArrayBuffer> {
-  if (typeof options !== "object" || options === null) {
-    throw new HeapError("ERR_INVALID_ARGUMENT", `new Heap(${show(options)}): pass { bytes }`);
-  }
+  expectOptions("new Heap", options);
   const alignment = alignmentOf(options.alignment);
   const wanted = sizeOf("bytes", options.bytes);
   if (wanted > MAX_END_BYTES) {
@@ -246,6 +254,11 @@ function create(options: HeapOptions): FormattedRange<ArrayBuffer> {
   return new FormattedRange<ArrayBuffer>(memory, 0);
 }
 
+function expectOptions(call: string, options: unknown): void {
+  if (typeof options === "object" && options !== null) return;
+  throw new HeapError("ERR_INVALID_ARGUMENT", `${call}: ${show(options)} for options; pass an object`);
+}
+
 function obtain<T>(bytes: number, make: () => T): T {
   try {
     return make();
@@ -262,7 +275,8 @@ function formatOrThrow(
   maxBytes: number,
   alignment: number,
 ): void {
-  const words = new Uint32Array(buffer, 0, Math.floor(buffer.byteLength / 4));
+  // A detached buffer has no bytes, and no view can be taken of it.
+  const words = bytes === 0 ? new Uint32Array() : new Uint32Array(buffer, 0, Math.floor(buffer.byteLength / 4));
   if (format(words, base, bytes, maxBytes, alignment)) return;
   const remedy = `its superblock takes ${SUPERBLOCK.size}, and 1/64 goes to start bits`;
   throw new HeapError("ERR_INVALID_ARGUMENT", `${call}: ${bytes} bytes are too few for a heap; ${remedy}`);
@@ -283,7 +297,10 @@ function validate(buffer: HeapBuffer, base: number): void {
   }
   if (at("base") !== base) {
     const made = show(at("base"));
-    throw new HeapError("ERR_INVALID_ARGUMENT", `Heap.attach: made at base ${made}; attach it there, not at ${show(base)}`);
+    throw new HeapError(
+      "ERR_INVALID_ARGUMENT",
+      `Heap.attach: made at base ${made}; attach it there, not at ${show(base)}`,
+    );
   }
   if ((at("flags") & FLAG_SHARED) !== 0) throw stranger("the copy of a shared heap");
   if (at("bytes") > at("maxBytes") || base + at("bytes") > buffer.byteLength) {
