@@ -251,7 +251,7 @@ export class BitsCodec<N extends string> extends Codec<{ [K in N]: number }> {
       const part = checkLeaf({ type: "number", min: 0, max: mask }, parts[name], `${path}.${name}`);
       word |= Number(part) << shift;
     }
-    leaves.push(word >>> 0);
+    leaves.push(word);
   }
 
   /** @internal */
@@ -777,8 +777,8 @@ function checkLeaf(range: Range, value: unknown, path: string): Leaf {
 }
 
 function checkPlace(call: string, codec: Codec, heap: Views, ptr: Address): void {
-  const length: unknown = heap?.u8?.length;
-  if (typeof length !== "number") refuse(`${call}: the first argument`, shown(heap), "a heap");
+  if (!ArrayBuffer.isView(heap?.u8)) refuse(`${call}: the first argument`, shown(heap), "a heap");
+  const { length } = heap.u8;
   let finding: string;
   if (typeof ptr !== "number" || ptr >>> 0 !== ptr) finding = "no address; pass a payload";
   else if (ptr === 0) finding = "NULL names no block; check what malloc returned";
