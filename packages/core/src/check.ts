@@ -12,7 +12,8 @@ import { asPtr } from "./ptr.ts";
 import type { HeapBuffer } from "./views.ts";
 
 const { FREE, LIVE, CACHED, RESERVED } = STATE;
-const QUICK_LIST_COUNT = 128;
+const QUICK_LIST_COUNT = 192;
+const SMALL_LIST_COUNT = 128;
 
 /** @throws HeapError `ERR_CORRUPT` that names the first invariant found broken. O(heap). */
 export function checkHeap<B extends HeapBuffer>(heap: Malloc<B>): void {
@@ -93,19 +94,32 @@ function checkQuickLists<B extends HeapBuffer>(heap: Malloc<B>, cached: number, 
   const u32 = heap.words;
   let found = 0;
   let bytes = 0;
+  let largeBytes = 0;
   for (let list = 0; list < QUICK_LIST_COUNT; list += 1) {
-    const marked = (u32[heap.quickMap + (list >>> 5)]! >>> (list & 31)) & 1;
+    const isSmall = list < SMALL_LIST_COUNT;
+    const marked = isSmall ? (u32[heap.quickMap + (list >>> 5)]! >>> (list & 31)) & 1 : 1;
     for (let ptr = u32[heap.quickLists + list]!; ptr !== 0; ptr = u32[ptr >>> 2]!) {
       const block = ptr - HEADER_BYTES;
+      const span = spanOf(u32, block);
+      const next = u32[ptr >>> 2]!;
       holds(6, marked === 1, "in a quick list that is not marked", block);
-      holds(6, u32[(block + 4) >>> 2] === ((list * 8) | CACHED), "misplaced in a quick list", block);
+      holds(6, stateOf(u32, block) === CACHED, "in a quick list, but not cached", block);
+      holds(6, listOf(span) === list, "misplaced in a quick list", block);
+      const held = next === 0 ? span : span + u32[(next >>> 2) + 1]!;
+      holds(6, !isSmall || u32[(ptr >>> 2) + 1] === held, "tells something else than its list holds", block);
       found += 1;
-      bytes += list * 8;
+      bytes += span;
+      if (!isSmall) largeBytes += span;
       holds(6, found <= cached, "more in quick lists than in the chain", block);
     }
   }
   holds(6, found === cached, `${cached} cached blocks, ${found} in quick lists`, heap.base);
+  holds(6, u32[heap.largeHeldWord] === largeBytes, `large quick lists hold ${largeBytes} bytes`, heap.base);
   holds(6, bytes <= footprint / 16, `quick lists hold ${bytes} of ${footprint} bytes`, heap.base);
+}
+
+function listOf(span: number): number {
+  return span < 1016 ? span / 8 : 128 + ((span / 8) % 64);
 }
 
 /** Walks the start bits beside the chain: each payload must have the next bit that is set. */

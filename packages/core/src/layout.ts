@@ -15,16 +15,17 @@
  *   +36   top         the wilderness: the free block before the end, or the end itself when that is used up
  *   +40   directory   byte address of the directory
  *   +44   granule     log2 of the bytes that a word of the directory stands for
- *   +48   budget      bytes that may still be pushed on quick lists before they are counted again
- *   +52   reserved, 12 bytes
+ *   +48   budget      bytes that may still be pushed on small quick lists before they are counted again
+ *   +52   largeHeld   bytes in the quick lists of large blocks
+ *   +56   reserved, 8 bytes
  *   +64   lock        0, or the owner's slot and a WAIT bit    } a line of their own;
  *   +68   slots       address of the worker slots              } 0 in a private heap
  *   +72   deaths      lock owners that died                    }
  *   +76   reserved, 36 bytes
- *   +112  quickMap    bit s of these 128: quick list s may hold something
- *   +128  free index  640 bytes, see free-index
- *   +768  quickLists  128 payloads, by span / 8
- *   +1280 directory   a word for each granule of maxBytes: the bias of its start bits
+ *   +112  quickMap    bit n of these 128: small quick list n may hold something
+ *   +128  free index  3392 bytes, see free-index
+ *   +3520 quickLists  192 payloads, see malloc
+ *   +4288 directory   a word for each granule of maxBytes: the bias of its start bits
  *         start bits  of the heap's first bytes
  *         the first block
  *         ...
@@ -50,8 +51,9 @@
  *  4. The start bits are those of the chain's payloads, and no others (the last end has none).
  *  5. Every FREE block but the wilderness stands in the free index once, where its span belongs, and nothing else does;
  *     maps and heads agree.
- *  6. Every CACHED block stands in the quick list of its span once, and nothing else does; marks cover what is not
- *     empty; together they hold at most 1/16 of the footprint.
+ *  6. Every CACHED block stands in the quick list of its span once, and nothing else does; each small
+ *     one tells what its list holds from there on, and marks cover what is not empty; `largeHeld` is what the others
+ *     hold; together they hold at most 1/16 of the footprint.
  *  7. Conservation: live + cached + free + reserved spans == bytes between `first` and the end.
  *  8. No handed-out block ends above the footprint; the wilderness is the last block before the end.
  *
@@ -78,6 +80,7 @@ export const SUPERBLOCK: StructCodec<{
   directory: Word;
   granule: Word;
   budget: Word;
+  largeHeld: Word;
   reserved: Words;
   lock: Word;
   slots: Word;
@@ -100,14 +103,15 @@ export const SUPERBLOCK: StructCodec<{
   directory: u32,
   granule: u32,
   budget: u32,
-  reserved: /* @__PURE__ */ array(u32, 3),
+  largeHeld: u32,
+  reserved: /* @__PURE__ */ array(u32, 2),
   lock: u32,
   slots: u32,
   deaths: u32,
   reservedToo: /* @__PURE__ */ array(u32, 9),
   quickMap: /* @__PURE__ */ array(u32, 4),
   index: /* @__PURE__ */ array(u32, FREE_INDEX_BYTES / 4),
-  quickLists: /* @__PURE__ */ array(u32, 128),
+  quickLists: /* @__PURE__ */ array(u32, 192),
 });
 
 export const MAGIC = 0x52575048;

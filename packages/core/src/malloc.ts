@@ -7,13 +7,15 @@
  * are merged in one go.
  *
  * ```text
- *   quickLists[span / 8] -> ptr            ptr            ptr
+ *   quickLists[span / 8] -> ptr            ptr            ptr            spans below 1016: a list for each
  *                           next 0x...  -> next 0x...  -> next 0
- *                           depth 3        depth 2        depth 1
+ *                           held 3 * s     held 2 * s     held s
+ *
+ *   quickLists[128 + (span / 8) % 64]      the same for larger spans, several to a list
  * ```
  *
- * `next` and `depth` are the first two words of a CACHED payload. The depth tells what a list holds without a count that
- * every pop would have to touch, and without a walk.
+ * `next` and `held` are the first two words of a CACHED payload. `held` tells what a list holds, in bytes, without a count
+ * that every pop would have to touch, and without a walk.
  *
  * @module
  */
@@ -35,14 +37,21 @@ const MIN_SPAN_BYTES = 16;
 const QUICK_PAYLOAD_BYTES = 1000;
 /** Span words from here on are of no quick list. */
 const QUICK_TAG_LIMIT = 1016;
-/** The list of the largest spans. */
+/** Where the lists of larger spans begin. */
+const LARGE_LISTS = 128;
+const QUICK_MAP_WORDS = 4;
+/** The list of the largest spans below them. */
 const QUICK_LIST_LAST = 126;
 /** Quick lists hold at most the footprint shifted by this: 1/16. */
 const QUICK_SHARE_SHIFT_BITS = 4;
+/** Of that, lists of large blocks may hold as much as it shifted by this: 1/8. */
+const LARGE_SHARE_SHIFT_BITS = 3;
 /** Quick lists count as full when what they may still hold is less than their limit shifted by this. */
 const QUICK_SLACK_SHIFT_BITS = 3;
 /** The wilderness takes memory that was never used when less than their limit shifted by this may be in quick lists. */
 const FLUSH_SHARE_SHIFT_BITS = 2;
+/** Sizes below it and what is added to them are small integers to V8. */
+const SMI_BYTES = 0x7fff_ff00;
 /** Up to here a loop over words beats `fill` and `copyWithin`. */
 const LOOP_BYTES = 256;
 
@@ -61,9 +70,13 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
   /** @internal */
   declare readonly budgetWord: number;
   /** @internal */
+  declare readonly largeHeldWord: number;
+  /** @internal */
   declare readonly quickMap: number;
   /** @internal */
   declare readonly quickLists: number;
+  /** @internal */
+  declare readonly largeLists: number;
   /** @internal */
   declare readonly index: number;
   /** @internal Word address of the directory, less its first granule. */
@@ -91,8 +104,10 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
     this.footprintWord = wordOf("footprint");
     this.bytesWord = wordOf("bytes");
     this.budgetWord = wordOf("budget");
+    this.largeHeldWord = wordOf("largeHeld");
     this.quickMap = wordOf("quickMap");
     this.quickLists = wordOf("quickLists");
+    this.largeLists = this.quickLists + LARGE_LISTS;
     this.index = wordOf("index");
     this.granule = value("granule");
     this.directory = (value("directory") >>> 2) - (base >>> this.granule);
@@ -131,8 +146,7 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
       }
       return this.#take(span);
     }
-    const span = this.#spanOf("malloc", size);
-    return span === 0 ? NULL : this.#take(span);
+    return this.#mallocLarge(size);
   }
 
   /**
@@ -150,17 +164,23 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
         const word = ptr >>> 2;
         const tag = u32[word - 1]!;
         if ((tag & STATE_BITS) === LIVE) {
-          if (tag >= QUICK_TAG_LIMIT) return this.#release("free", (ptr - HEADER_BYTES) as Block);
-          const left = (u32[this.budgetWord]! - tag + LIVE) | 0;
-          if (left < 0) return this.#settle(ptr, tag - LIVE);
-          u32[this.budgetWord] = left;
-          const list = this.quickLists + (tag >>> 3);
-          const first = u32[list]!;
+          if (tag >= QUICK_TAG_LIMIT) return this.#freeLarge(ptr, tag - LIVE);
+          const list = tag >>> 3;
+          const first = u32[this.quickLists + list]!;
+          let held = tag - LIVE;
+          if (first === 0) {
+            // One block that comes and goes costs no budget: a marked list's first is accounted for.
+            if (((u32[this.quickMap + (list >>> 5)]! >>> list) & 1) === 0) return this.#push(ptr, held);
+          } else {
+            const left = (u32[this.budgetWord]! - held) | 0;
+            if (left < 0) return this.#push(ptr, held);
+            u32[this.budgetWord] = left;
+            held += u32[(first >>> 2) + 1]!;
+          }
           u32[word - 1] = tag + (CACHED - LIVE);
           u32[word] = first;
-          u32[list] = ptr;
-          if (first === 0) this.#mark(u32, word, tag >>> 3);
-          else u32[word + 1] = u32[(first >>> 2) + 1]! + 1;
+          u32[word + 1] = held;
+          u32[this.quickLists + list] = ptr;
           return;
         }
       }
@@ -274,16 +294,47 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
 
   /** @internal Merges every cached block. O(cached blocks). */
   flush(): void {
+    const u32 = this.words;
     this.#thinOut(31);
-    this.words[this.budgetWord] = this.#quickLimit();
+    u32[this.budgetWord] = this.#smallLimit();
+    for (let head = this.largeLists; u32[this.largeHeldWord] !== 0; head += 1) {
+      for (let ptr = u32[head]!; ptr !== 0; ptr = u32[head]!) {
+        if (stateOf(u32, ptr - HEADER_BYTES) !== CACHED) throw corrupt("malloc", ptr);
+        u32[head] = u32[ptr >>> 2]!;
+        u32[this.largeHeldWord]! -= spanOf(u32, ptr - HEADER_BYTES);
+        this.#release("malloc", (ptr - HEADER_BYTES) as Block);
+      }
+    }
   }
 
   /** Bytes with header and padding for a payload; 0 when no heap could hold it. */
   #spanOf(call: string, size: number): number {
+    if (typeof size === "number" && (size | 0) === size && size > 8 && size < SMI_BYTES) {
+      return (size + this.rounding) & this.mask;
+    }
     if (!isCount(size)) throw badSize(call, size);
     if (size <= 8) return MIN_SPAN_BYTES;
     if (size > 0xffff_ff00) return 0;
     return Math.floor((size + this.rounding) / this.alignment) * this.alignment;
+  }
+
+  /** Serves payloads above 1000 bytes, and refuses what is no size. */
+  #mallocLarge(size: number): Ptr {
+    const span = this.#spanOf("malloc", size);
+    if (span === 0) return NULL;
+    const u32 = this.words;
+    const list = this.largeLists + ((span >>> 3) & 63);
+    const ptr = u32[list]!;
+    if (ptr && span >= QUICK_TAG_LIMIT) {
+      const word = ptr >>> 2;
+      if (u32[word - 1] === (span | CACHED) >>> 0) {
+        u32[word - 1] = span | LIVE;
+        u32[list] = u32[word]!;
+        u32[this.largeHeldWord]! -= span;
+        return asPtr(ptr);
+      }
+    }
+    return this.#take(span);
   }
 
   /**
@@ -313,7 +364,9 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
       if (block !== 0) {
         const whole = u32[(block >>> 2) + 1]!;
         if (u32[(block + whole) >>> 2] !== whole || !unlink(u32, this.index, block, whole)) throw corrupt("malloc", block);
-        this.#cut(u32, block, whole, span);
+        const restSpan = (whole - span) >>> 0;
+        if (restSpan < MIN_SPAN_BYTES) setTag(u32, block, whole, LIVE);
+        else insertFree(u32, this.index, split(u32, this.#bias(block), block, whole, span, LIVE), restSpan);
         return asPtr(block + HEADER_BYTES);
       }
       const top = u32[this.topWord]!;
@@ -429,19 +482,11 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
     throw refusal(this, call, ptr);
   }
 
-  /** The first of an empty quick list. Marks are not taken back by a pop, only when the lists are counted. */
-  #mark(u32: Uint32Array, word: number, list: number): void {
-    u32[word + 1] = 1;
-    const map = this.quickMap + (list >>> 5);
-    const bits = u32[map]! | 0;
-    const bit = 1 << (list & 31);
-    if ((bits & bit) === 0) u32[map] = bits | bit;
-  }
-
-  /** Whether more was pushed on quick lists since they were last counted or flushed than their limit shifted by `share`. */
+  /** Whether the quick lists may hold more than their limit shifted by `share`. */
   #isWorthFlushing(share: number): boolean {
-    const limit = this.#quickLimit();
-    return limit - this.words[this.budgetWord]! > (share === 0 ? 0 : limit >>> share);
+    const u32 = this.words;
+    const held = this.#smallLimit() - u32[this.budgetWord]! + u32[this.largeHeldWord]!;
+    return held > (share === 0 ? 0 : this.#quickLimit() >>> share);
   }
 
   /** What the quick lists may hold, in bytes. */
@@ -449,41 +494,76 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
     return this.words[this.footprintWord]! >>> QUICK_SHARE_SHIFT_BITS;
   }
 
-  /**
-   * Frees a small block when the budget is used up: counts what the quick lists hold, and merges half of it where they
-   * are full. So a push need not know what has been popped since.
-   */
-  #settle(ptr: Ptr, span: number): void {
-    const u32 = this.words;
+  /** What the small ones may hold. */
+  #smallLimit(): number {
     const limit = this.#quickLimit();
-    let held = this.#thinOut(0);
-    if (held + span > limit - (limit >>> QUICK_SLACK_SHIFT_BITS)) held = this.#thinOut(1);
-    if (held + span > limit) return this.#release("free", (ptr - HEADER_BYTES) as Block);
-    u32[this.budgetWord] = limit - held;
-    this.free(ptr);
+    return limit - (limit >>> LARGE_SHARE_SHIFT_BITS);
   }
 
   /**
-   * Cuts each quick list to its depth shifted by `shift` and merges what it gives up, the newest first.
+   * Puts a small block on its quick list, whatever that takes: marks the list; and when the budget is used up, counts what
+   * the lists hold and merges half of it where they are full. So a push need not know what has been popped since.
+   */
+  #push(ptr: Ptr, span: number): void {
+    const u32 = this.words;
+    if (u32[this.budgetWord]! < span && !this.#refill(span)) {
+      return this.#release("free", (ptr - HEADER_BYTES) as Block);
+    }
+    u32[this.budgetWord]! -= span;
+    const list = span >>> 3;
+    u32[this.quickMap + (list >>> 5)]! |= 1 << list;
+    const first = u32[this.quickLists + list]!;
+    setTag(u32, ptr - HEADER_BYTES, span, CACHED);
+    u32[ptr >>> 2] = first;
+    u32[(ptr >>> 2) + 1] = first === 0 ? span : u32[(first >>> 2) + 1]! + span;
+    u32[this.quickLists + list] = ptr;
+  }
+
+  /** Keeps a large block while there is room for it, else merges it. What large lists hold is known, pops included. */
+  #freeLarge(ptr: Ptr, span: number): void {
+    const u32 = this.words;
+    const held = u32[this.largeHeldWord]! + span;
+    if (held > this.#quickLimit() >>> LARGE_SHARE_SHIFT_BITS) return this.#release("free", (ptr - HEADER_BYTES) as Block);
+    const head = this.largeLists + ((span >>> 3) & 63);
+    setTag(u32, ptr - HEADER_BYTES, span, CACHED);
+    u32[ptr >>> 2] = u32[head]!;
+    u32[head] = ptr;
+    u32[this.largeHeldWord] = held;
+  }
+
+  /** Makes the budget what the small lists may still hold. False when that is less than `span`. */
+  #refill(span: number): boolean {
+    const limit = this.#smallLimit();
+    let held = this.#thinOut(0);
+    if (held + span > limit - (limit >>> QUICK_SLACK_SHIFT_BITS)) held = this.#thinOut(1);
+    const left = limit - held;
+    this.words[this.budgetWord] = left;
+    return span <= left;
+  }
+
+  /**
+   * Cuts each small list to the bytes it holds shifted by `shift` and merges what it gives up, the newest first. Unmarks
+   * what is empty then.
    *
-   * @returns the bytes that the lists hold then
+   * @returns the bytes that are accounted for: what the lists hold, and the first block of those that may hold one
    */
   #thinOut(shift: number): number {
     const u32 = this.words;
     let held = 0;
-    for (let word = 0; word < 4; word += 1) {
+    for (let word = 0; word < QUICK_MAP_WORDS; word += 1) {
       for (let bits = u32[this.quickMap + word]! | 0; bits !== 0; bits &= bits - 1) {
         const list = word * 32 + (31 - Math.clz32(bits & -bits));
         const head = this.quickLists + list;
-        const first = u32[head]!;
-        const keep = first === 0 ? 0 : u32[(first >>> 2) + 1]! >>> shift;
-        for (let ptr = first; ptr !== 0 && u32[(ptr >>> 2) + 1]! > keep; ptr = u32[head]!) {
-          if (u32[(ptr >>> 2) - 1] !== ((list * 8) | CACHED)) throw corrupt("free", ptr);
+        let ptr = u32[head]!;
+        const keep = ptr === 0 ? 0 : u32[(ptr >>> 2) + 1]! >>> shift;
+        while (ptr !== 0 && u32[(ptr >>> 2) + 1]! > keep) {
+          if ((u32[(ptr >>> 2) - 1]! & STATE_BITS) !== CACHED) throw corrupt("free", ptr);
           u32[head] = u32[ptr >>> 2]!;
           this.#release("free", (ptr - HEADER_BYTES) as Block);
+          ptr = u32[head]!;
         }
-        if (keep === 0) u32[this.quickMap + word]! &= ~(1 << (list & 31));
-        held += keep * list * 8;
+        if (ptr === 0) u32[this.quickMap + word]! &= ~(1 << list);
+        else held += u32[(ptr >>> 2) + 1]!;
       }
     }
     return held;

@@ -26,9 +26,11 @@ export function refusal<B extends HeapBuffer>(heap: Malloc<B>, call: string, ptr
   if (ptr >>> 0 !== ptr) {
     return new HeapError("ERR_INVALID_POINTER", `${what}: no address; pass a pointer that malloc returned`, ptr);
   }
-  if (ptr < heap.lowest || ptr >= heap.end) {
-    const range = `${show(heap.lowest)} to ${show(heap.end)}`;
-    return new HeapError("ERR_INVALID_POINTER", `${what}: outside this heap, whose blocks lie from ${range}`, ptr);
+  const remedy = "pass a pointer that it returned";
+  const end = heap.end - HEADER_BYTES;
+  if (ptr < heap.lowest || ptr >= end) {
+    const finding = `outside this heap, whose blocks lie from ${show(heap.lowest)} to ${show(end)}`;
+    return new HeapError("ERR_INVALID_POINTER", `${what}: ${finding}; ${remedy}`, ptr);
   }
   const payload = payloadAround(heap, ptr);
   const block = payload - HEADER_BYTES;
@@ -39,12 +41,15 @@ export function refusal<B extends HeapBuffer>(heap: Malloc<B>, call: string, ptr
     return new HeapError("ERR_DOUBLE_FREE", `${what}: ${where}; free each block once`, ptr);
   }
   if (state !== STATE.LIVE) {
-    return new HeapError("ERR_INVALID_POINTER", `${what}: memory that the heap itself uses`, ptr);
+    return new HeapError("ERR_INVALID_POINTER", `${what}: memory that the heap itself uses; ${remedy}`, ptr);
   }
   const distance = ptr - payload;
   const where = distance < 0 ? `${-distance} bytes before` : `${distance} bytes inside`;
-  const remedy = `pass ${show(payload)}`;
-  return new HeapError("ERR_INVALID_POINTER", `${what}: ${where} the ${size}-byte block at ${show(payload)}; ${remedy}`, ptr);
+  return new HeapError(
+    "ERR_INVALID_POINTER",
+    `${what}: ${where} the ${size}-byte block at ${show(payload)}; pass ${show(payload)}`,
+    ptr,
+  );
 }
 
 /** The payload of the block that an address lies in, its header included. */
@@ -67,7 +72,8 @@ function payloadAround<B extends HeapBuffer>(heap: Malloc<B>, ptr: Ptr): number 
 
 /** A header or a link of the allocator has been written over. */
 export function corrupt(call: string, address: number): HeapError {
-  const finding = "its header or a neighbour's was written over, by a write past the end of a block or into a freed one";
+  const finding =
+    "its header or a neighbour's was written over, by a write past the end of a block or into a freed one";
   return new HeapError("ERR_CORRUPT", `${call}: the block at ${show(address)} is damaged: ${finding}`, asPtr(address));
 }
 
