@@ -286,6 +286,25 @@ describe("a nested value", () => {
     });
   });
 
+  it("of every kind of scalar is reached at its offset", () => {
+    const codecs = Object.fromEntries(SCALARS.map(([name, codec]) => [name, codec]));
+    const All = struct({ pad: u64, ...codecs });
+    const heap = viewsOf(new ArrayBuffer(BYTES));
+    for (const way of [0, 1, 2]) {
+      heap.u8.fill(0x99);
+      const expected = {
+        pad: 0n,
+        ...Object.fromEntries(SCALARS.map(([name, , , kept]) => [name, kept[way % kept.length]])),
+      };
+      for (const [name, value] of Object.entries(expected))
+        (All.set as Record<string, Setter<unknown>>)[name]!(heap, HERE, value);
+      expect({ ...All.read(heap, HERE) }).toEqual(expected);
+      for (const [name, value] of Object.entries(expected)) {
+        expect((All.get as Record<string, Getter<unknown>>)[name]!(heap, HERE)).toBe(value);
+      }
+    }
+  });
+
   it("ignores what it does not know", () => {
     const heap = viewsOf(new ArrayBuffer(BYTES));
     const value = { x: 1, y: 2, note: "three" };
