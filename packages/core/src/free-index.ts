@@ -8,19 +8,20 @@
  *   index (word address)
  *     +0            bit w: word w of the map is not 0
  *     +1 .. +13     map, a bit for each bin that holds something
- *     +14 .. +845   bins: next and prev of a ring that goes through the bin's blocks, the one filed last first
+ *     +14 .. +429   bins: the block filed last, 0: none
  *
  *   bin of a span   16 * (log - 7) + (span >>> (log - 4)),  log = floor(log2(span)), at least 7
  *
  *   a FREE block
  *     0        8        12       16
  *     +--------+--------+--------+----
- *     | header | next   | prev   |           block addresses; a bin's own is that of a block with its links there
- *     +--------+--------+--------+----
+ *     | header | next   | prev   |           next: a block, 0 in the last
+ *     +--------+--------+--------+----       prev: a block; in the first, the address at which a block would lie whose
+ *                                            `next` is the bin, so that nobody has to ask which is the first
  * ```
  *
- * Rings have no ends to ask for, and marks are set without asking whether they are: sizes are random, and a branch that
- * the processor cannot foresee costs as much as ten instructions.
+ * Marks are set without asking whether they are set: sizes are random, and a branch that the processor cannot foresee
+ * costs as much as ten instructions.
  *
  * The index is derived: `recover()` clears it and files every FREE block again.
  *
@@ -39,46 +40,42 @@ const PREV = 3;
 const CANDIDATES = 64;
 
 /** Size of an index in bytes. */
-export const FREE_INDEX_BYTES: number = (BINS + 2 * BIN_COUNT + 2) * 4;
+export const FREE_INDEX_BYTES: number = (BINS + BIN_COUNT + 2) * 4;
 
 function binOf(span: number): number {
   const log = 31 - Math.clz32(span | 128);
   return ((log - 7) << 4) + (span >>> (log - 4));
 }
 
-/** A bin as the rings see it: the block whose links would lie where its own do. */
-function ringOf(index: number, bin: number): number {
-  return ((index + BINS + 2 * bin - NEXT) << 2) >>> 0;
+/** A bin as its first block's `prev` has it. */
+function holderOf(index: number, bin: number): number {
+  return ((index + BINS + bin - NEXT) << 2) >>> 0;
 }
 
 /** Empties an index. */
 export function clearIndex(u32: Uint32Array, index: number): void {
-  u32.fill(0, index, index + BINS);
-  for (let bin = 0; bin < BIN_COUNT; bin += 1) {
-    u32[index + BINS + 2 * bin] = ringOf(index, bin);
-    u32[index + BINS + 2 * bin + 1] = ringOf(index, bin);
-  }
+  u32.fill(0, index, index + BINS + BIN_COUNT);
 }
 
 /** Files a FREE block. O(1). */
 export function insertFree(u32: Uint32Array, index: number, block: number, span: number): void {
   const bin = binOf(span);
-  const ring = ringOf(index, bin);
-  const first = u32[(ring >>> 2) + NEXT]!;
+  const head = index + BINS + bin;
+  const first = u32[head]!;
   const word = block >>> 2;
   u32[word + NEXT] = first;
-  u32[word + PREV] = ring;
-  u32[(first >>> 2) + PREV] = block;
-  u32[(ring >>> 2) + NEXT] = block;
+  u32[word + PREV] = holderOf(index, bin);
+  u32[head] = block;
   u32[index + MAP + (bin >>> 5)]! |= 1 << bin;
   u32[index]! |= 1 << (bin >>> 5);
+  if (first !== 0) u32[(first >>> 2) + PREV] = block;
 }
 
 /** Whether a block's links lead back to it: a write into free memory is noticed here, before the links are followed. */
 export function isLinked(u32: Uint32Array, block: number): boolean {
   const next = u32[(block >>> 2) + NEXT]!;
   const prev = u32[(block >>> 2) + PREV]!;
-  return u32[(next >>> 2) + PREV] === block && u32[(prev >>> 2) + NEXT] === block;
+  return u32[(prev >>> 2) + NEXT] === block && (next === 0 || u32[(next >>> 2) + PREV] === block);
 }
 
 /**
@@ -89,12 +86,17 @@ export function isLinked(u32: Uint32Array, block: number): boolean {
 export function unlink(u32: Uint32Array, index: number, block: number, span: number): boolean {
   const next = u32[(block >>> 2) + NEXT]!;
   const prev = u32[(block >>> 2) + PREV]!;
-  const nextLink = (next >>> 2) + PREV;
-  const prevLink = (prev >>> 2) + NEXT;
-  if (u32[nextLink] !== block || u32[prevLink] !== block) return false;
-  u32[nextLink] = prev;
-  u32[prevLink] = next;
-  if (next === prev) unmark(u32, index, binOf(span));
+  const link = (prev >>> 2) + NEXT;
+  if (u32[link] !== block) return false;
+  if (next !== 0) {
+    if (u32[(next >>> 2) + PREV] !== block) return false;
+    u32[(next >>> 2) + PREV] = prev;
+    u32[link] = next;
+    return true;
+  }
+  u32[link] = 0;
+  const bin = binOf(span);
+  if (u32[index + BINS + bin] === 0) unmark(u32, index, bin);
   return true;
 }
 
@@ -116,9 +118,8 @@ function unmark(u32: Uint32Array, index: number, bin: number): void {
  */
 export function goodFit(u32: Uint32Array, index: number, span: number): Block {
   const bin = binOf(span);
-  const first = u32[index + BINS + 2 * bin]!;
-  // In its own ring a bin has the span of the word before it: no block's, or too small.
-  if (u32[(first >>> 2) + TAG]! >= span && first !== ringOf(index, bin)) return first as Block;
+  const first = u32[index + BINS + bin]!;
+  if (first !== 0 && u32[(first >>> 2) + TAG]! >= span) return first as Block;
   return firstFrom(u32, index, bin + 1);
 }
 
@@ -133,10 +134,8 @@ export function goodFit(u32: Uint32Array, index: number, span: number): Block {
  */
 export function bestFit(u32: Uint32Array, index: number, span: number): Block {
   const bin = binOf(span);
-  const best = smallestOf(u32, u32[index + BINS + 2 * bin]!, ringOf(index, bin), span);
-  if (best !== 0) return best;
-  const first = firstFrom(u32, index, bin + 1);
-  return first === 0 ? first : smallestOf(u32, first, u32[(first >>> 2) + PREV]!, span);
+  const best = smallestOf(u32, u32[index + BINS + bin]!, span);
+  return best === 0 ? smallestOf(u32, firstFrom(u32, index, bin + 1), span) : best;
 }
 
 /** The first block of the first bin from `bin` on that holds something. */
@@ -149,14 +148,14 @@ function firstFrom(u32: Uint32Array, index: number, bin: number): Block {
     word = 31 - Math.clz32(words & -words);
     bits = u32[index + MAP + word]! | 0;
   }
-  return u32[index + BINS + word * 64 + (31 - Math.clz32(bits & -bits)) * 2]! as Block;
+  return u32[index + BINS + word * 32 + (31 - Math.clz32(bits & -bits))]! as Block;
 }
 
-function smallestOf(u32: Uint32Array, first: number, ring: number, span: number): Block {
+function smallestOf(u32: Uint32Array, first: number, span: number): Block {
   let best = 0;
   let bestSpan = 0xffff_ffff;
   let block = first;
-  for (let seen = 0; block !== ring && seen < CANDIDATES; seen += 1) {
+  for (let seen = 0; block !== 0 && seen < CANDIDATES; seen += 1) {
     const found = u32[(block >>> 2) + TAG]!;
     if (found === span) return block as Block;
     if (found > span && found < bestSpan) {
@@ -171,22 +170,21 @@ function smallestOf(u32: Uint32Array, first: number, ring: number, span: number)
 /** Every block of an index with its bin, for check() and tests, in no order of addresses. */
 export function* indexedBlocks(u32: Uint32Array, index: number): Generator<Block> {
   for (let bin = 0; bin < BIN_COUNT; bin += 1) {
-    const ring = ringOf(index, bin);
-    for (let block = u32[(ring >>> 2) + NEXT]!; block !== ring; block = u32[(block >>> 2) + NEXT]!) {
-      yield block as Block;
-    }
+    for (let block = u32[index + BINS + bin]!; block !== 0; block = u32[(block >>> 2) + NEXT]!) yield block as Block;
   }
 }
 
 /** What is wrong with an index in itself: the bits of both levels, the blocks' bins. `undefined` when nothing is. */
 export function indexDamage(u32: Uint32Array, index: number): string | undefined {
   for (let bin = 0; bin < BIN_COUNT; bin += 1) {
-    const ring = ringOf(index, bin);
-    const first = u32[(ring >>> 2) + NEXT]!;
+    const first = u32[index + BINS + bin]!;
     const bit = (u32[index + MAP + (bin >>> 5)]! >>> (bin & 31)) & 1;
-    if ((bit === 1) !== (first !== ring)) return `the mark of bin ${bin} is wrong`;
-    if (!isLinked(u32, ring)) return `the ring of bin ${bin} is broken`;
-    if (first !== ring && binOf(u32[(first >>> 2) + TAG]!) !== bin) return `bin ${bin} holds a block of another size`;
+    if ((bit === 1) !== (first !== 0)) return `the mark of bin ${bin} is wrong`;
+    if (first !== 0 && u32[(first >>> 2) + PREV] !== holderOf(index, bin)) return `bin ${bin} and its first block disagree`;
+    for (let block = first; block !== 0; block = u32[(block >>> 2) + NEXT]!) {
+      if (!isLinked(u32, block)) return `the list of bin ${bin} is broken`;
+      if (binOf(u32[(block >>> 2) + TAG]!) !== bin) return `bin ${bin} holds a block of another size`;
+    }
   }
   for (let word = 0; word < MAP_WORDS; word += 1) {
     if (((u32[index]! >>> word) & 1) !== (u32[index + MAP + word] === 0 ? 0 : 1)) return `the mark of word ${word} is wrong`;

@@ -23,9 +23,9 @@
  *   +72   deaths      lock owners that died                    }
  *   +76   reserved, 36 bytes
  *   +112  quickMap    bit n of these 128: small quick list n may hold something
- *   +128  free index  3392 bytes, see free-index
- *   +3520 quickLists  192 payloads, see malloc
- *   +4288 directory   a word for each granule of maxBytes: the bias of its start bits
+ *   +128  free index  1728 bytes, see free-index
+ *   +1856 quickLists  192 payloads, see malloc
+ *   +2624 directory   a word for each granule of maxBytes: the bias of its start bits
  *         start bits  of the heap's first bytes
  *         the first block
  *         ...

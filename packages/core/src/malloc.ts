@@ -52,6 +52,9 @@ const QUICK_SLACK_SHIFT_BITS = 3;
 const FLUSH_SHARE_SHIFT_BITS = 2;
 /** Sizes below it and what is added to them are small integers to V8. */
 const SMI_BYTES = 0x7fff_ff00;
+/** From here on a block is large enough to be worth a gap in front, of the second size. */
+const LARGE_SPAN_BYTES = 1024;
+const GAP_BYTES = 256;
 /** Up to here a loop over words beats `fill` and `copyWithin`. */
 const LOOP_BYTES = 256;
 
@@ -295,7 +298,7 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
   /** @internal Merges every cached block. O(cached blocks). */
   flush(): void {
     const u32 = this.words;
-    this.#thinOut(31);
+    this.#thinOut(4);
     u32[this.budgetWord] = this.#smallLimit();
     for (let head = this.largeLists; u32[this.largeHeldWord] !== 0; head += 1) {
       for (let ptr = u32[head]!; ptr !== 0; ptr = u32[head]!) {
@@ -373,8 +376,10 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
       const topSpan = this.#topSpan(u32, top);
       const isUsed = (top + span) >>> 0 <= (this.base + u32[this.footprintWord]!) >>> 0;
       if (topSpan >= span && (isUsed || !this.#isWorthFlushing(FLUSH_SHARE_SHIFT_BITS))) {
-        this.#cutTop(u32, top, topSpan, span);
-        return asPtr(top + HEADER_BYTES);
+        const gap = span >= LARGE_SPAN_BYTES && u32[this.index] === 0 && topSpan >= span + GAP_BYTES ? GAP_BYTES : 0;
+        if (gap !== 0) this.#leaveGap(u32, top, topSpan);
+        this.#cutTop(u32, top + gap, topSpan - gap, span);
+        return asPtr(top + gap + HEADER_BYTES);
       }
       // Memory that was never used is the last resort: what the quick lists hold comes first.
       if (this.#isWorthFlushing(0)) this.flush();
@@ -392,6 +397,15 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
     } else {
       insertFree(u32, this.index, split(u32, this.#bias(block), block, whole, span, LIVE), restSpan);
     }
+  }
+
+  /**
+   * Leaves some free memory in front of a large block where there is none at all: the small ones that come next lie there,
+   * and not behind it, where they would keep it from growing in place.
+   */
+  #leaveGap(u32: Uint32Array, top: number, topSpan: number): void {
+    u32[this.topWord] = split(u32, this.#bias(top), top, topSpan, GAP_BYTES, FREE);
+    insertFree(u32, this.index, top, GAP_BYTES);
   }
 
   /** Makes a LIVE block of the first `span` of the `whole` bytes at `block` that end where the wilderness does. */
@@ -502,7 +516,7 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
 
   /**
    * Puts a small block on its quick list, whatever that takes: marks the list; and when the budget is used up, counts what
-   * the lists hold and merges half of it where they are full. So a push need not know what has been popped since.
+   * the lists hold and merges a quarter of it where they are full. So a push need not know what has been popped since.
    */
   #push(ptr: Ptr, span: number): void {
     const u32 = this.words;
@@ -542,12 +556,12 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
   }
 
   /**
-   * Cuts each small list to the bytes it holds shifted by `shift` and merges what it gives up, the newest first. Unmarks
-   * what is empty then.
+   * Takes a share of the bytes from each small list, the newest blocks first, and merges them. Unmarks what is empty then.
    *
-   * @returns the bytes that are accounted for: what the lists hold, and the first block of those that may hold one
+   * @param quarters - how much of each: 0 to 4
+   * @returns the bytes that the lists hold then
    */
-  #thinOut(shift: number): number {
+  #thinOut(quarters: number): number {
     const u32 = this.words;
     let held = 0;
     for (let word = 0; word < QUICK_MAP_WORDS; word += 1) {
@@ -555,9 +569,9 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
         const list = word * 32 + (31 - Math.clz32(bits & -bits));
         const head = this.quickLists + list;
         let ptr = u32[head]!;
-        const keep = ptr === 0 ? 0 : u32[(ptr >>> 2) + 1]! >>> shift;
+        const keep = ptr === 0 ? 0 : (u32[(ptr >>> 2) + 1]! * (4 - quarters)) >>> 2;
         while (ptr !== 0 && u32[(ptr >>> 2) + 1]! > keep) {
-          if ((u32[(ptr >>> 2) - 1]! & STATE_BITS) !== CACHED) throw corrupt("free", ptr);
+          if (u32[(ptr >>> 2) - 1] !== ((list * 8) | CACHED)) throw corrupt("free", ptr);
           u32[head] = u32[ptr >>> 2]!;
           this.#release("free", (ptr - HEADER_BYTES) as Block);
           ptr = u32[head]!;

@@ -45,7 +45,7 @@ export interface ShadowBlock {
   readonly ptr: Ptr;
   /** Bytes asked for. */
   readonly size: number;
-  /** 1 for the first block allocated, and so on; a block that is reallocated keeps its own. */
+  /** 1 for the first block allocated, and so on; a block that is reallocated keeps its own. 0 for one that was included. */
   readonly order: number;
   /** Where it was allocated, when `stacks` are on. */
   readonly stack: string | undefined;
@@ -68,7 +68,8 @@ interface Entry extends ShadowBlock {
   size: number;
   /** Bytes that may be written: what must not overlap. */
   usable: number;
-  readonly key: number;
+  /** Of the pattern it is filled with; undefined when it is not filled. */
+  readonly key: number | undefined;
 }
 
 /** A function's name and its arguments, put in words only when there is something to say. */
@@ -125,6 +126,11 @@ export class ShadowHeap<H extends PayloadViews = Heap<HeapBuffer>> implements Wa
     return this.watched.heap;
   }
 
+  /** Blocks handed out so far: the order of the last one. */
+  get allocations(): number {
+    return this.#orders;
+  }
+
   /** Blocks handed out and not freed. */
   get liveBlocks(): number {
     return this.#live.size;
@@ -138,6 +144,17 @@ export class ShadowHeap<H extends PayloadViews = Heap<HeapBuffer>> implements Wa
   /** The most that `liveBytes` has been. */
   get peakLiveBytes(): number {
     return this.#peakBytes;
+  }
+
+  /**
+   * Records a block that was handed out before anyone watched. It is not filled, and not a leak when it stays.
+   *
+   * @param ptr - a live block of the allocator
+   * @param size - bytes that were asked for, or its usable size
+   * @throws ShadowError when it is not a block as it must be
+   */
+  include(ptr: Ptr, size: number): void {
+    this.#record({ ptr, size, usable: 0, order: 0, key: undefined, stack: undefined }, ["include", size], this.#alignment);
   }
 
   /** As the allocator's own. @throws ShadowError when what it returns is not a block as it must be */
@@ -193,11 +210,8 @@ export class ShadowHeap<H extends PayloadViews = Heap<HeapBuffer>> implements Wa
     entry.ptr = moved;
     entry.size = size;
     this.#record(entry, call, this.#alignment);
-    if (this.#fills) {
-      const damage = findDamage(this.heap, moved, kept, entry.key);
-      if (damage >= 0) throw this.#damaged(entry, damage, call, ` gave ${show(moved)}, and there`);
-      writePattern(this.heap, moved, kept, entry.usable, entry.key);
-    }
+    this.#expectContents(entry, call, ` gave ${show(moved)}, and there`, kept);
+    if (entry.key !== undefined) writePattern(this.heap, moved, kept, entry.usable, entry.key);
     return moved;
   }
 
@@ -222,9 +236,13 @@ export class ShadowHeap<H extends PayloadViews = Heap<HeapBuffer>> implements Wa
     throw new HeapError("ERR_INVALID_POINTER", `usableSize(${show(ptr)}): no live block begins there`, ptr);
   }
 
-  /** The live blocks in the order in which they were allocated. */
-  leaks(): ShadowBlock[] {
-    return [...this.#live.values()].sort((a, b) => a.order - b.order);
+  /**
+   * The live blocks, in the order in which they were allocated.
+   *
+   * @param since - only those of a higher order. @defaultValue 0
+   */
+  leaks(since: number = 0): ShadowBlock[] {
+    return [...this.#live.values()].filter(({ order }) => order > since).sort((a, b) => a.order - b.order);
   }
 
   /** Compares every live block with what it must contain. O(live bytes). @throws ShadowError that names the first */
@@ -232,13 +250,17 @@ export class ShadowHeap<H extends PayloadViews = Heap<HeapBuffer>> implements Wa
     for (const entry of this.#live.values()) this.#expectContents(entry, ["verify"]);
   }
 
-  /** @throws ShadowError that lists the blocks that are still live */
-  assertEmpty(): void {
-    const leaks = this.leaks();
+  /**
+   * @param since - blocks up to this order may be live. @defaultValue 0
+   * @throws ShadowError that lists the blocks that are still live
+   */
+  assertEmpty(since: number = 0): void {
+    const leaks = this.leaks(since);
     if (leaks.length === 0) return;
     const shown = leaks.slice(0, LEAKS_SHOWN).map((leak) => `\n  ${nameOf(leak)}`);
     const rest = leaks.length > LEAKS_SHOWN ? `\n  and ${leaks.length - LEAKS_SHOWN} more` : "";
-    const total = `${leaks.length} blocks with ${this.#liveBytes} bytes are still live`;
+    const bytes = leaks.reduce((sum, { size }) => sum + size, 0);
+    const total = `${leaks.length} blocks with ${bytes} bytes are still live`;
     throw new ShadowError(`${total}; free each:${shown.join("")}${rest}`, leaks[0]?.ptr);
   }
 
@@ -253,9 +275,10 @@ export class ShadowHeap<H extends PayloadViews = Heap<HeapBuffer>> implements Wa
     if (ptr === NULL) return ptr;
     this.#orders += 1;
     const stack = this.#stacks ? new Error(textOf(call)).stack : undefined;
-    const entry: Entry = { ptr, size, usable: 0, order: this.#orders, key: keyOf(this.#seed, this.#orders), stack };
+    const key = this.#fills ? keyOf(this.#seed, this.#orders) : undefined;
+    const entry: Entry = { ptr, size, usable: 0, order: this.#orders, key, stack };
     this.#record(entry, call, alignment);
-    if (this.#fills) writePattern(this.heap, ptr, 0, entry.usable, entry.key);
+    if (key !== undefined) writePattern(this.heap, ptr, 0, entry.usable, key);
     return ptr;
   }
 
@@ -305,16 +328,13 @@ export class ShadowHeap<H extends PayloadViews = Heap<HeapBuffer>> implements Wa
     throw new ShadowError(`${textOf(call)} was accepted, but no live block begins there`, ptr);
   }
 
-  #expectContents(entry: Entry, call: Call, outcome: string = ":"): void {
-    if (!this.#fills) return;
-    const damage = findDamage(this.heap, entry.ptr, entry.usable, entry.key);
-    if (damage >= 0) throw this.#damaged(entry, damage, call, outcome);
-  }
-
-  #damaged(entry: Entry, at: number, call: Call, outcome: string): ShadowError {
+  #expectContents(entry: Entry, call: Call, outcome: string = ":", bytes: number = entry.usable): void {
+    if (entry.key === undefined) return;
+    const at = findDamage(this.heap, entry.ptr, bytes, entry.key);
+    if (at < 0) return;
     const found = show(this.heap.u8[entry.ptr + at]);
     const finding = `byte ${at} is ${found}, not ${show(byteAt(at, entry.key))}; something wrote over it`;
-    return new ShadowError(`${textOf(call)}${outcome} in ${nameOf(entry)} ${finding}`, entry.ptr);
+    throw new ShadowError(`${textOf(call)}${outcome} in ${nameOf(entry)} ${finding}`, entry.ptr);
   }
 
   #overlap(call: Call, entry: Entry): ShadowError {
