@@ -48,6 +48,17 @@ const SLACK_FACTOR = 8;
 const MIN_BYTES = 2 ** 20;
 const MAX_BYTES = 2 ** 32 - 2 ** 16;
 
+const ROOM_FACTOR = 1.25;
+const ROOM_BYTES = 2 ** 16;
+
+/**
+ * What a heap that can grow begins with, by one rule for every load: a quarter more than the load's peak and 64 KiB, as
+ * someone makes it who knows the load. Growth is for what fragments more than that.
+ */
+export function firstBytesFor({ peakBytes }: Load): number {
+  return Math.ceil((ROOM_FACTOR * peakBytes) / ROOM_BYTES + 1) * ROOM_BYTES;
+}
+
 /**
  * The one rule for the size of a heap: the power of two that is at least eight times the load's peak, at least 1 MiB
  * and below 4 GiB. It is a ceiling only where the heap can grow.

@@ -1,12 +1,10 @@
 import { Heap } from "@heapwright/core";
 
-import { heapBytesFor, type Load, type Subject } from "../adapter.ts";
+import { firstBytesFor, heapBytesFor, type Load, type Subject } from "../adapter.ts";
 
-const FIRST_BYTES = 65_536;
-
-/** Core's general allocator: a private heap that starts small and grows. */
+/** Core's general allocator: a private heap with room for the load, that can grow. */
 export function open(load: Load): Subject {
-  const heap = new Heap({ bytes: FIRST_BYTES, maxBytes: heapBytesFor(load) });
+  const heap = new Heap({ bytes: firstBytesFor(load), maxBytes: heapBytesFor(load) });
   return {
     target: heap,
     bytes: () => heap.u8,

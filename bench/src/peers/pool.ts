@@ -6,9 +6,7 @@
 import { Heap } from "@heapwright/core";
 import * as pool from "@heapwright/pool";
 
-import { heapBytesFor, type Load } from "../adapter.ts";
-
-const FIRST_BYTES = 65_536;
+import { firstBytesFor, heapBytesFor, type Load } from "../adapter.ts";
 
 /** What bench uses of `FixedMemPool` and `VariadicMemPool`. */
 export interface MemPool {
@@ -30,7 +28,7 @@ export function poolClass(name: "FixedMemPool" | "VariadicMemPool"): MemPoolClas
 
 /** @returns a heap for the pool's regions, sized as core's own */
 export function backingFor(load: Load): Heap {
-  return new Heap({ bytes: FIRST_BYTES, maxBytes: heapBytesFor(load) });
+  return new Heap({ bytes: firstBytesFor(load), maxBytes: heapBytesFor(load) });
 }
 
 function isMemPoolClass(value: unknown): value is MemPoolClass {

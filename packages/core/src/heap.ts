@@ -13,6 +13,7 @@ import { FLAG_SHARED, LAYOUT_VERSION, MAGIC, MAX_END_BYTES, PAGE_BYTES, SUPERBLO
 import { Malloc } from "./malloc.ts";
 import { badCount } from "./misuse.ts";
 import type { Ptr } from "./ptr.ts";
+import { recoverHeap } from "./recover.ts";
 import { rootOf, setRootOf } from "./roots.ts";
 import type { HeapBuffer } from "./views.ts";
 
@@ -221,6 +222,16 @@ export class Heap<B extends HeapBuffer = ArrayBuffer> extends Malloc<B> {
    */
   check(): void {
     checkHeap(this);
+  }
+
+  /**
+   * Rebuilds lists, bitmaps and indexes from the blocks themselves, after something was cut short in the middle of a
+   * call. Live blocks stay as they are. O(heap).
+   *
+   * @throws HeapError `ERR_CORRUPT` when the blocks themselves are damaged; nothing is changed then
+   */
+  recover(): void {
+    recoverHeap(this);
   }
 }
 

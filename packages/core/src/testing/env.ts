@@ -46,8 +46,11 @@ export function runs(count: number): number {
  * @returns its value; undefined when it is empty or not set
  */
 export function variable(name: string): string | undefined {
-  const host: { readonly process?: { readonly env?: Readonly<Record<string, string | undefined>> } } = globalThis;
-  const value = host.process?.env?.[name];
+  const host: { readonly env?: Readonly<Record<string, string | undefined>> } | undefined = Reflect.get(
+    globalThis,
+    "process",
+  );
+  const value = host?.env?.[name];
   return value === "" ? undefined : value;
 }
 

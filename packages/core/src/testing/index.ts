@@ -22,5 +22,8 @@ export {
 } from "./stream.ts";
 export { replay, type ReplayOptions, type ReplayResult } from "./replay.ts";
 
+// Tests under the watch of the setup file
+export { allowLive, forget, HeapWatch } from "./heap-watch.ts";
+
 // The run
 export { runs, seedFromEnv } from "./env.ts";

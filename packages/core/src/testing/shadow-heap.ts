@@ -154,7 +154,11 @@ export class ShadowHeap<H extends PayloadViews = Heap<HeapBuffer>> implements Wa
    * @throws ShadowError when it is not a block as it must be
    */
   include(ptr: Ptr, size: number): void {
-    this.#record({ ptr, size, usable: 0, order: 0, key: undefined, stack: undefined }, ["include", size], this.#alignment);
+    this.#record(
+      { ptr, size, usable: 0, order: 0, key: undefined, stack: undefined },
+      ["include", size],
+      this.#alignment,
+    );
   }
 
   /** As the allocator's own. @throws ShadowError when what it returns is not a block as it must be */
