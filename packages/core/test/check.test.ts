@@ -5,6 +5,7 @@ import { insertFree, unlink } from "../src/free-index.ts";
 import { Heap } from "../src/heap.ts";
 import { SUPERBLOCK } from "../src/layout.ts";
 import { NULL, type Ptr } from "../src/ptr.ts";
+import { neighbours } from "./neighbours.ts";
 import { refusalIn } from "./refusal.ts";
 
 const { FREE, LIVE, CACHED, RESERVED } = STATE;
@@ -22,9 +23,15 @@ let high: Ptr;
 beforeEach(() => {
   heap = new Heap({ bytes: 1 << 17 });
   heap.malloc(40_000);
-  [low, gap, middle, cached, wall, other, high] = [2000, 9000, 2000, 40, 40, 40, 2000].map((size) =>
-    heap.malloc(size),
-  ) as [Ptr, Ptr, Ptr, Ptr, Ptr, Ptr, Ptr];
+  [low, gap, middle, cached, wall, other, high] = neighbours(heap, 2000, 9000, 2000, 40, 40, 40, 2000) as [
+    Ptr,
+    Ptr,
+    Ptr,
+    Ptr,
+    Ptr,
+    Ptr,
+    Ptr,
+  ];
   heap.free(gap);
   heap.free(cached);
   heap.free(other);

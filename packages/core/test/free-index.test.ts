@@ -174,7 +174,8 @@ describe("damage", () => {
     for (const link of [2, 3]) {
       const word = (block >>> 2) + link;
       const kept = u32[word] ?? 0;
-      for (const poison of [0, 8, block, FIRST + 192, 0x4141_4140, 0xffff_fff8]) {
+      // 0 is what the last block of a list has for its next.
+      for (const poison of [link === 2 ? 24 : 0, 8, block, FIRST + 192, 0x4141_4140, 0xffff_fff8]) {
         u32[word] = poison;
         const before = u32.slice();
         expect(isLinked(u32, block), `link ${link}: ${poison}`).toBe(false);

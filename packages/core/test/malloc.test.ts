@@ -4,6 +4,7 @@ import { Heap } from "../src/heap.ts";
 import { asPtr, NULL, type Ptr } from "../src/ptr.ts";
 import { runs, seedFromEnv } from "../src/testing/env.ts";
 import { random } from "../src/testing/stream.ts";
+import { neighbours } from "./neighbours.ts";
 import { copyOf, expectSame } from "./refusal.ts";
 
 function fill(heap: Heap, ptr: Ptr, size: number, key: number): void {
@@ -129,9 +130,7 @@ describe("realloc", () => {
   it("grows in place into a free block to its right", () => {
     for (const give of [40, 2000]) {
       const heap = new Heap({ bytes: 65536 });
-      const ptr = heap.malloc(1000);
-      const right = heap.malloc(give);
-      const wall = heap.malloc(10);
+      const [ptr = NULL, right = NULL, wall = NULL] = neighbours(heap, 1000, give, 24);
       fill(heap, ptr, 1000, 3);
       heap.free(right);
       expect(heap.realloc(ptr, 1000 + give)).toBe(ptr);
@@ -148,9 +147,7 @@ describe("realloc", () => {
 
   it("leaves what it does not need of the free block to its right free", () => {
     const heap = new Heap({ bytes: 65536 });
-    const ptr = heap.malloc(1000);
-    const right = heap.malloc(2000);
-    heap.malloc(10);
+    const [ptr = NULL, right = NULL] = neighbours(heap, 1000, 2000, 24);
     heap.free(right);
     expect(heap.realloc(ptr, 1200)).toBe(ptr);
     expect(blockAt(heap, ptr)).toMatchObject({ size: 1200, state: "live" });
@@ -177,8 +174,7 @@ describe("realloc", () => {
 
   it("gives back what it shrinks by, when that is worth a block", () => {
     const heap = new Heap({ bytes: 65536 });
-    const ptr = heap.malloc(1000);
-    heap.malloc(10);
+    const [ptr = NULL] = neighbours(heap, 1000, 24);
     fill(heap, ptr, 1000, 9);
     expect(heap.realloc(ptr, 996)).toBe(ptr);
     expect(heap.usableSize(ptr)).toBe(1000);
@@ -200,15 +196,15 @@ describe("realloc", () => {
       [2000, 30_000],
     ] as const) {
       const heap = new Heap({ bytes: 65536 });
-      const ptr = heap.malloc(from);
-      const wall = heap.malloc(8);
+      const [ptr = NULL, wall = NULL] = neighbours(heap, from, 24);
+      const { liveBlocks } = heap.stats();
       fill(heap, ptr, from, 1);
-      fill(heap, wall, 8, 2);
+      fill(heap, wall, 24, 2);
       const moved = heap.realloc(ptr, to);
       expect(moved).not.toBe(ptr);
       expect(damageOf(heap, moved, from, 1)).toBe(-1);
-      expect(damageOf(heap, wall, 8, 2)).toBe(-1);
-      expect(heap.stats().liveBlocks).toBe(2);
+      expect(damageOf(heap, wall, 24, 2)).toBe(-1);
+      expect(heap.stats().liveBlocks).toBe(liveBlocks);
       expect(blockAt(heap, ptr)?.state).not.toBe("live");
       heap.check();
     }

@@ -1,0 +1,27 @@
+import { HEADER_BYTES } from "../src/boundary-tag.ts";
+import type { Heap } from "../src/heap.ts";
+import type { Ptr } from "../src/ptr.ts";
+
+/**
+ * Allocates blocks of more than 8 bytes that lie side by side, whatever the heap's policy of placement: nothing is free
+ * but the wilderness and one block too small for any of them.
+ */
+export function neighbours(heap: Heap, ...sizes: number[]): Ptr[] {
+  heap.flush();
+  for (;;) {
+    const free = [...heap.blocks()].slice(0, -1).find(({ size, state }) => state === "free" && size > 8);
+    if (free === undefined) break;
+    heap.malloc(free.size);
+  }
+  const [, small] = [heap.malloc(8), heap.malloc(8), heap.malloc(8)];
+  heap.free(small);
+  heap.flush();
+
+  const blocks = sizes.map((size) => heap.malloc(size));
+  blocks.forEach((ptr, at) => {
+    const left = blocks[at - 1];
+    if (left === undefined || ptr === left + heap.usableSize(left) + HEADER_BYTES) return;
+    throw new Error(`blocks of ${sizes.join(", ")} bytes lie at ${blocks.join(", ")}`);
+  });
+  return blocks;
+}
