@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Heap } from "../../src/heap.ts";
 import { runs, seedFromEnv } from "../../src/testing/env.ts";
+import { allowLive } from "../../src/testing/heap-watch.ts";
 import { replay } from "../../src/testing/replay.ts";
 import { ShadowHeap } from "../../src/testing/shadow-heap.ts";
 import { OPERATION, operations, type Stream, uniform } from "../../src/testing/stream.ts";
@@ -83,6 +84,7 @@ describe("replay", () => {
   });
 
   it("names seed and operation when something is wrong, and keeps the cause", () => {
+    allowLive();
     const heap = new Heap({ bytes: 1 << 20 });
     const stream = operations({ seed: 7, count: 100, mix: { calloc: 0, alignedAlloc: 0, realloc: 0 } });
     const at = 42;
@@ -97,6 +99,7 @@ describe("replay", () => {
   });
 
   it("notices what is wrong at the end", () => {
+    allowLive();
     const heap = new Heap({ bytes: 1 << 20 });
     const shadow = new ShadowHeap(heap);
     shadow.malloc(5);
@@ -106,6 +109,7 @@ describe("replay", () => {
   });
 
   it("notices an allocator that hands out a live block", () => {
+    allowLive();
     const heap = new Heap({ bytes: 1 << 20 });
     const { malloc } = heap;
     let calls = 0;

@@ -279,9 +279,10 @@ describe("contents", () => {
 
   it("are left alone when asked", () => {
     shadow = new ShadowHeap(plain, { contents: false });
-    const ptr = shadow.malloc(100);
-    expect(plain.heap.u8.every((byte) => byte === 0)).toBe(true);
     plain.heap.u8.fill(7);
+    const ptr = shadow.malloc(100);
+    expect(plain.heap.u8.every((byte) => byte === 7)).toBe(true);
+    plain.heap.u8.fill(8);
     shadow.free(shadow.realloc(ptr, 50));
     shadow.close();
   });
@@ -312,6 +313,29 @@ describe("pointers that are no live block", () => {
   });
 });
 
+describe("blocks from before anyone watched", () => {
+  it("are known once they are included, and neither filled nor leaks", () => {
+    const a = plain.malloc(100);
+    const b = plain.malloc(10);
+    plain.heap.u8.fill(9);
+    shadow.include(a, 100);
+    shadow.include(b, 10);
+    expect(plain.heap.u8.every((byte) => byte === 9)).toBe(true);
+    expect([shadow.liveBlocks, shadow.allocations, shadow.leaks()]).toEqual([2, 0, []]);
+    plain.heap.u8.fill(8);
+    const moved = shadow.realloc(a, 200);
+    expect(plain.heap.u8[moved + 150]).toBe(8);
+    shadow.close();
+    shadow.free(moved);
+    plain.malloc = () => b;
+    expect(() => shadow.malloc(8)).toThrow(finding("overlap block 0, 10 bytes"));
+  });
+
+  it("must be blocks", () => {
+    expect(() => shadow.include(asPtr(8), 8)).toThrow(finding("usableSize"));
+  });
+});
+
 describe("leaks", () => {
   it("are listed in the order of their allocation, which realloc keeps", () => {
     const a = shadow.malloc(1);
@@ -330,6 +354,15 @@ describe("leaks", () => {
           `  block 1, 11 bytes at ${hex(moved)}\n  block 3, 3 bytes at ${hex(c)}`,
       ),
     );
+  });
+
+  it("may be asked for from some allocation on", () => {
+    shadow.malloc(1);
+    const before = shadow.allocations;
+    shadow.assertEmpty(before);
+    shadow.malloc(2);
+    expect(shadow.leaks(before).map(({ size }) => size)).toEqual([2]);
+    expect(() => shadow.assertEmpty(before)).toThrow(finding("1 blocks with 2 bytes"));
   });
 
   it("are counted when they are many", () => {
