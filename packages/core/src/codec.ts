@@ -46,7 +46,7 @@ export type Address = Ptr | Block;
  *
  * Throws a `HeapError` `ERR_INVALID_POINTER` for a pointer that is not a number and for a field beyond the end of the
  * buffer. It does not notice `NULL`, a block that is free or of another kind, nor a pointer that is negative, fractional
- * or misaligned, which it may take modulo 2^32 and round down to a multiple of the field's size.
+ * or misaligned, which it may take modulo 2^32 and round down to a multiple of the field's size. It does not check `heap`.
  */
 export type Getter<T> = (heap: Views, ptr: Address) => T;
 
@@ -57,7 +57,7 @@ export type Getter<T> = (heap: Views, ptr: Address) => T;
  * Throws a `HeapError`, with nothing changed: `ERR_INVALID_POINTER` for a pointer that is no whole number from 0 to
  * 2^32 - 1, `ERR_INVALID_ARGUMENT` for a value of the wrong type. Beyond the end of the buffer it writes nothing. It does
  * not notice `NULL`, a block that is free or of another kind, nor a misaligned pointer, which it rounds down to a
- * multiple of the field's size.
+ * multiple of the field's size. It does not check `heap`.
  */
 export type Setter<T> = (heap: Views, ptr: Address, value: T) => void;
 
@@ -432,21 +432,7 @@ export const i16: ScalarCodec<number> = /* @__PURE__ */ new ScalarCodec(
 );
 
 /** 0 to 2^32 - 1. */
-export const u32: ScalarCodec<number> = /* @__PURE__ */ new ScalarCodec(
-  4,
-  { type: "number", min: 0, max: 0xffff_ffff },
-  (at) => (heap, ptr) => {
-    if (typeof ptr === "number") {
-      const value = heap.u32[(ptr + at) >>> 2];
-      if (value !== undefined) return value;
-    }
-    throw lost(ptr);
-  },
-  (at) => (heap, ptr, value) => {
-    if (typeof ptr === "number" && ptr >>> 0 === ptr && typeof value === "number") heap.u32[(ptr + at) >>> 2] = value;
-    else throw unfit(ptr, value);
-  },
-);
+export const u32: ScalarCodec<number> = /* @__PURE__ */ unsignedWord();
 
 /** -2^31 to 2^31 - 1. */
 export const i32: ScalarCodec<number> = /* @__PURE__ */ new ScalarCodec(
@@ -551,24 +537,10 @@ export const bool: ScalarCodec<boolean> = /* @__PURE__ */ new ScalarCodec(
 );
 
 /** A size in bytes, 0 to 2^32 - 1: 4 bytes, as on wasm32. */
-export const usize: ScalarCodec<number> = u32;
+export const usize: ScalarCodec<number> = /* @__PURE__ */ unsignedWord();
 
 // Named otherwise in here, where nearly every parameter is called ptr.
-const pointer: ScalarCodec<Ptr> = /* @__PURE__ */ new ScalarCodec<Ptr>(
-  4,
-  { type: "number", min: 0, max: 0xffff_ffff },
-  (at) => (heap, ptr) => {
-    if (typeof ptr === "number") {
-      const value = heap.u32[(ptr + at) >>> 2];
-      if (value !== undefined) return value as Ptr;
-    }
-    throw lost(ptr);
-  },
-  (at) => (heap, ptr, value) => {
-    if (typeof ptr === "number" && ptr >>> 0 === ptr && typeof value === "number") heap.u32[(ptr + at) >>> 2] = value;
-    else throw unfit(ptr, value);
-  },
-);
+const pointer: ScalarCodec<Ptr> = /* @__PURE__ */ unsignedWord<Ptr>();
 
 export {
   /** A pointer, `NULL` included: 4 bytes. */
@@ -671,6 +643,25 @@ interface BitField {
   readonly shift: number;
   /** As many low bits as the field is wide. */
   readonly mask: number;
+}
+
+/** A scalar in an unsigned word, under the name that its value has. */
+function unsignedWord<T extends number>(): ScalarCodec<T> {
+  return new ScalarCodec<T>(
+    WORD_BYTES,
+    { type: "number", min: 0, max: 0xffff_ffff },
+    (at) => (heap, ptr) => {
+      if (typeof ptr === "number") {
+        const value = heap.u32[(ptr + at) >>> 2];
+        if (value !== undefined) return value as T;
+      }
+      throw lost(ptr);
+    },
+    (at) => (heap, ptr, value) => {
+      if (typeof ptr === "number" && ptr >>> 0 === ptr && typeof value === "number") heap.u32[(ptr + at) >>> 2] = value;
+      else throw unfit(ptr, value);
+    },
+  );
 }
 
 function locator(at: number, size: number, count: number): Locator {
