@@ -236,7 +236,8 @@ describe("sizes that are numbers", () => {
     expect(refusalIn(heap, () => heap.malloc(1.5)).message).toBe(
       "malloc: size 1.5; pass a whole number of bytes from 0",
     );
-    expect(refusalIn(heap, () => heap.malloc("64" as unknown as number)).message).toContain('size "64"');
+    const text: unknown = "64";
+    expect(refusalIn(heap, () => heap.malloc(text as number)).message).toContain('size "64"');
     expect(refusalIn(heap, () => heap.calloc(2, -1)).message).toBe(
       "calloc(count, size): -1; pass a whole number from 0",
     );

@@ -132,13 +132,14 @@ describe.each<[string, () => Heap]>([
       expect(error.code).toBe("ERR_INVALID_POINTER");
       expect(error.message).toBe(`free(${value}): no address; pass a pointer that malloc returned`);
     }
-    for (const [value, text] of [
+    const others: [unknown, string][] = [
       ["64", '"64"'],
       [64n, "64n"],
       [undefined, "undefined"],
       [null, "null"],
-    ] as const) {
-      const error = refusalIn(heap, () => heap.free(value as unknown as Ptr));
+    ];
+    for (const [value, text] of others) {
+      const error = refusalIn(heap, () => heap.free(value as Ptr));
       expect(error.code).toBe("ERR_INVALID_ARGUMENT");
       expect(error.message).toBe(`free(${text}): not a number; pass a pointer that malloc returned`);
     }
