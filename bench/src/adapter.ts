@@ -21,6 +21,8 @@ export interface Load {
   readonly peakBytes: number;
   /** Size of all blocks, where they have one size. */
   readonly blockBytes?: number;
+  /** Whether an allocator serves the whole load; it is of no use afterwards. Without it, there is room for any. */
+  readonly isServedBy?: (target: Target) => boolean;
 }
 
 /** An allocator made ready for a load. */
@@ -52,8 +54,8 @@ const ROOM_FACTOR = 1.25;
 const ROOM_BYTES = 2 ** 16;
 
 /**
- * What a heap that can grow begins with, by one rule for every load: a quarter more than the load's peak and 64 KiB, as
- * someone makes it who knows the load. Growth is for what fragments more than that.
+ * What a heap of fixed size begins with, as someone makes it who knows the load: a quarter more than its peak, and 64 KiB.
+ * A load that does not fit, because it fragments the heap more than that, gets twice as much.
  */
 export function firstBytesFor({ peakBytes }: Load): number {
   return Math.ceil((ROOM_FACTOR * peakBytes) / ROOM_BYTES + 1) * ROOM_BYTES;

@@ -16,7 +16,7 @@ import { loadOf, prepareWork, workOf, type Work } from "./micro.ts";
 import { loadMicroPeer, loadPeer } from "./peers.ts";
 import { readPrepared, type PreparedTrace } from "./prepared.ts";
 import { verifyPass, type Verification } from "./replay.ts";
-import { timedPass } from "./timed-pass.ts";
+import { isServed, timedPass } from "./timed-pass.ts";
 
 /** What any command answers when it fails. */
 export interface Failure {
@@ -39,7 +39,7 @@ let work: Work | undefined;
 async function load(file: string): Promise<null> {
   const trace = readPrepared(file);
   const { open } = await loadPeer(peer);
-  const subject = open(trace);
+  const subject = open({ ...trace, isServedBy: (target) => isServed(target, trace) });
   const table = new Uint32Array(trace.idCount);
   replayed = { subject, trace };
   work = {

@@ -37,3 +37,25 @@ export function timedPass(target: Target, trace: prepared.PreparedTrace, table: 
   for (let i = 0; i < leftovers.length; i++) target.free(table[leftovers[i]!]!);
   return end - start;
 }
+
+/**
+ * Replays the trace once, however long that takes.
+ *
+ * @returns whether there was memory for all of it
+ */
+export function isServed(target: Target, trace: prepared.PreparedTrace): boolean {
+  const { operations } = trace;
+  const table = new Uint32Array(trace.idCount);
+  for (let i = 0; i < operations.length; i += 2) {
+    const kind = operations[i]! & KIND_MASK;
+    const id = operations[i]! >>> KIND_BITS;
+    if (kind === FREE) {
+      target.free(table[id]!);
+    } else {
+      const size = operations[i + 1]!;
+      table[id] = kind === ALLOCATE ? target.malloc(size) : target.realloc(table[id]!, size);
+      if (table[id] === 0) return false;
+    }
+  }
+  return true;
+}

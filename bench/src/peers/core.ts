@@ -1,10 +1,12 @@
 import { Heap } from "@heapwright/core";
 
-import { firstBytesFor, heapBytesFor, type Load, type Subject } from "../adapter.ts";
+import { firstBytesFor, type Load, type Subject } from "../adapter.ts";
 
-/** Core's general allocator: a private heap with room for the load, that can grow. */
+/** Core's general allocator: a private heap of fixed size, doubled until the load fits. */
 export function open(load: Load): Subject {
-  const heap = new Heap({ bytes: firstBytesFor(load), maxBytes: heapBytesFor(load) });
+  let bytes = firstBytesFor(load);
+  while (load.isServedBy !== undefined && !load.isServedBy(new Heap({ bytes }))) bytes *= 2;
+  const heap = new Heap({ bytes });
   return {
     target: heap,
     bytes: () => heap.u8,

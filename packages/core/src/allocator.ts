@@ -55,8 +55,10 @@ export function callocFrom(allocator: Allocator, count: number, size: number): P
   expectAllocator("calloc", allocator);
   if (allocator.calloc !== undefined) return allocator.calloc(count, size);
   if (!isCount(count) || !isCount(size)) throw badCount("calloc(count, size)", isCount(count) ? size : count);
-  const ptr = allocator.malloc(count * size);
-  if (ptr !== NULL) allocator.heap.bytes(ptr, count * size).fill(0);
+  const bytes = count * size;
+  if (bytes > 0xffff_ffff) return NULL;
+  const ptr = allocator.malloc(bytes);
+  if (ptr !== NULL) allocator.heap.bytes(ptr, bytes).fill(0);
   return ptr;
 }
 

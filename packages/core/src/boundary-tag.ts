@@ -24,12 +24,18 @@
  *
  * @module
  */
+import { type ScalarCodec, struct, type StructCodec, u32 as word32 } from "./codec.ts";
 import { insertFree, isLinked, unlink } from "./free-index.ts";
 import type { Block } from "./ptr.ts";
 import { clearStart, setStart } from "./start-bits.ts";
 
+/** The header. `tag` is the span with the state in its low three bits. */
+export const HEADER: StructCodec<{ previous: ScalarCodec<number>; tag: ScalarCodec<number> }> = /* @__PURE__ */ struct({
+  previous: word32,
+  tag: word32,
+});
 /** Bytes before a payload that belong to the allocator. */
-export const HEADER_BYTES = 8;
+export const HEADER_BYTES: number = HEADER.size;
 /** The smallest block: a header and room for the two links of a free list. */
 export const MIN_SPAN_BYTES = 16;
 
@@ -88,7 +94,14 @@ export function writeHeader(u32: Uint32Array, block: number, previous: number, s
  * @param state - of the left part
  * @returns the right part
  */
-export function split(u32: Uint32Array, bias: number, block: number, whole: number, span: number, state: number): Block {
+export function split(
+  u32: Uint32Array,
+  bias: number,
+  block: number,
+  whole: number,
+  span: number,
+  state: number,
+): Block {
   const rest = (block + span) >>> 0;
   const restSpan = (whole - span) >>> 0;
   u32[rest >>> 2] = span;

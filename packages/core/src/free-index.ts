@@ -180,14 +180,16 @@ export function indexDamage(u32: Uint32Array, index: number): string | undefined
     const first = u32[index + BINS + bin]!;
     const bit = (u32[index + MAP + (bin >>> 5)]! >>> (bin & 31)) & 1;
     if ((bit === 1) !== (first !== 0)) return `the mark of bin ${bin} is wrong`;
-    if (first !== 0 && u32[(first >>> 2) + PREV] !== holderOf(index, bin)) return `bin ${bin} and its first block disagree`;
+    if (first !== 0 && u32[(first >>> 2) + PREV] !== holderOf(index, bin))
+      return `bin ${bin} and its first block disagree`;
     for (let block = first; block !== 0; block = u32[(block >>> 2) + NEXT]!) {
       if (!isLinked(u32, block)) return `the list of bin ${bin} is broken`;
       if (binOf(u32[(block >>> 2) + TAG]!) !== bin) return `bin ${bin} holds a block of another size`;
     }
   }
   for (let word = 0; word < MAP_WORDS; word += 1) {
-    if (((u32[index]! >>> word) & 1) !== (u32[index + MAP + word] === 0 ? 0 : 1)) return `the mark of word ${word} is wrong`;
+    if (((u32[index]! >>> word) & 1) !== (u32[index + MAP + word] === 0 ? 0 : 1))
+      return `the mark of word ${word} is wrong`;
   }
   return undefined;
 }

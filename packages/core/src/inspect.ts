@@ -94,7 +94,9 @@ export function dumpOf<B extends HeapBuffer>(heap: Malloc<B>): string {
   for (const block of chainOf(heap)) {
     const state = stateOf(heap.words, block);
     const name = block === top ? "wilderness" : state === RESERVED ? "reserved" : (STATES[state] ?? `state ${state}`);
-    lines.push(`${show(block + HEADER_BYTES).padStart(12)}  ${String(spanOf(heap.words, block)).padStart(10)}  ${name}`);
+    lines.push(
+      `${show(block + HEADER_BYTES).padStart(12)}  ${String(spanOf(heap.words, block)).padStart(10)}  ${name}`,
+    );
   }
   return lines.join("\n");
 }

@@ -50,6 +50,8 @@ const LARGE_SHARE_SHIFT_BITS = 3;
 const QUICK_SLACK_SHIFT_BITS = 3;
 /** The wilderness takes memory that was never used when less than their limit shifted by this may be in quick lists. */
 const FLUSH_SHARE_SHIFT_BITS = 2;
+/** No payload is larger, since no heap is. */
+const MAX_PAYLOAD_BYTES = 0xffff_ff00;
 /** Sizes below it and what is added to them are small integers to V8. */
 const SMI_BYTES = 0x7fff_ff00;
 /** From here on a block is large enough to be worth a gap in front, of the second size. */
@@ -203,6 +205,7 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
    */
   calloc(count: number, size: number): Ptr {
     if (!isCount(count) || !isCount(size)) throw badCount(`calloc(count, size)`, isCount(count) ? size : count);
+    if (count * size > MAX_PAYLOAD_BYTES) return NULL;
     const ptr = this.malloc(count * size);
     if (ptr !== NULL) this.#zero(ptr, spanOf(this.words, ptr - HEADER_BYTES) - HEADER_BYTES);
     return ptr;
@@ -251,7 +254,7 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
     if (alignment <= this.alignment) return this.malloc(size);
     const span = this.#spanOf("alignedAlloc", size);
     if (span === 0 || span + alignment + MIN_SPAN_BYTES > 0xffff_ffff) return NULL;
-    const footprint = this.words[this.footprintWord]!;
+    const footprint = this.u32[this.footprintWord]!;
     // Room for a free block in front of the payload, wherever the aligned address falls.
     const ptr = this.#take(span + alignment + MIN_SPAN_BYTES);
     if (ptr === NULL) return NULL;
@@ -317,7 +320,7 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
     }
     if (!isCount(size)) throw badSize(call, size);
     if (size <= 8) return MIN_SPAN_BYTES;
-    if (size > 0xffff_ff00) return 0;
+    if (size > MAX_PAYLOAD_BYTES) return 0;
     return Math.floor((size + this.rounding) / this.alignment) * this.alignment;
   }
 
@@ -366,7 +369,8 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
       const block = goodFit(u32, this.index, span);
       if (block !== 0) {
         const whole = u32[(block >>> 2) + 1]!;
-        if (u32[(block + whole) >>> 2] !== whole || !unlink(u32, this.index, block, whole)) throw corrupt("malloc", block);
+        if (u32[(block + whole) >>> 2] !== whole || !unlink(u32, this.index, block, whole))
+          throw corrupt("malloc", block);
         const restSpan = (whole - span) >>> 0;
         if (restSpan < MIN_SPAN_BYTES) setTag(u32, block, whole, LIVE);
         else insertFree(u32, this.index, split(u32, this.#bias(block), block, whole, span, LIVE), restSpan);
@@ -471,18 +475,30 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
   #growInPlace(block: Block, old: number, span: number): boolean {
     const u32 = this.words;
     const right = (block + old) >>> 0;
-    if (stateOf(u32, right) === CACHED) this.flush();
-    if (stateOf(u32, right) !== FREE) return false;
+    if (!this.#isFreeUpTo(u32, block, old, span)) return false;
+    if (stateOf(u32, right) === CACHED || old + spanOf(u32, right) < span) this.flush();
     const rightSpan = spanOf(u32, right);
     const whole = (old + rightSpan) >>> 0;
-    if (whole < span) return false;
     const isTop = right === u32[this.topWord];
-    if (u32[right >>> 2] !== old || !(isTop || unlink(u32, this.index, right, rightSpan))) {
-      throw corrupt("realloc", block + HEADER_BYTES);
-    }
+    if (whole < span || !(isTop || unlink(u32, this.index, right, rightSpan)))
+      throw corrupt("realloc", right + HEADER_BYTES);
     clearStart(u32, this.#bias(block), (right + HEADER_BYTES) >>> 0);
     if (isTop) this.#cutTop(u32, block, whole, span);
     else this.#cut(u32, block, whole, span);
+    return true;
+  }
+
+  /** Whether the blocks behind a block of `old` bytes are free or cached as far as it has to grow. */
+  #isFreeUpTo(u32: Uint32Array, block: Block, old: number, span: number): boolean {
+    let previous = old;
+    for (let whole = old; whole < span; whole += previous) {
+      const next = (block + whole) >>> 0;
+      const state = stateOf(u32, next);
+      if (u32[next >>> 2] !== previous) throw corrupt("realloc", next + HEADER_BYTES);
+      if (state !== FREE && state !== CACHED) return false;
+      previous = spanOf(u32, next);
+      if (previous < MIN_SPAN_BYTES) throw corrupt("realloc", next + HEADER_BYTES);
+    }
     return true;
   }
 
@@ -490,7 +506,8 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
   #liveSpan(call: string, ptr: Ptr): number {
     if (typeof ptr === "number" && ptr >= this.lowest && ptr < this.end && isPayloadAddress(ptr)) {
       const tag = this.words[(ptr >>> 2) - 1];
-      if (tag !== undefined && (tag & STATE_BITS) === LIVE && isStart(this.words, this.#bias(ptr), ptr)) return tag - LIVE;
+      if (tag !== undefined && (tag & STATE_BITS) === LIVE && isStart(this.words, this.#bias(ptr), ptr))
+        return tag - LIVE;
     }
     if (this.isStale()) return this.#liveSpan(call, ptr);
     throw refusal(this, call, ptr);
@@ -537,7 +554,8 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
   #freeLarge(ptr: Ptr, span: number): void {
     const u32 = this.words;
     const held = u32[this.largeHeldWord]! + span;
-    if (held > this.#quickLimit() >>> LARGE_SHARE_SHIFT_BITS) return this.#release("free", (ptr - HEADER_BYTES) as Block);
+    if (held > this.#quickLimit() >>> LARGE_SHARE_SHIFT_BITS)
+      return this.#release("free", (ptr - HEADER_BYTES) as Block);
     const head = this.largeLists + ((span >>> 3) & 63);
     setTag(u32, ptr - HEADER_BYTES, span, CACHED);
     u32[ptr >>> 2] = u32[head]!;

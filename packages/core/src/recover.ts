@@ -36,7 +36,7 @@ export function recoverHeap<B extends HeapBuffer>(heap: Malloc<B>): void {
 
   let previous = 0;
   let top = last;
-  for (let block = first; block !== last; ) {
+  for (let block = first; block !== last;) {
     mergeRight(u32, block, last);
     const span = spanOf(u32, block);
     const end = block + span;

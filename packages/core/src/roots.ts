@@ -11,22 +11,21 @@
  *
  * @module
  */
-import { setTag, spanOf, STATE } from "./boundary-tag.ts";
+import { HEADER_BYTES, setTag, spanOf, STATE } from "./boundary-tag.ts";
+import { struct, u32 } from "./codec.ts";
 import { HeapError, show } from "./errors.ts";
 import { SUPERBLOCK } from "./layout.ts";
 import type { Malloc } from "./malloc.ts";
 import { asPtr, NULL, type Ptr } from "./ptr.ts";
 import type { HeapBuffer } from "./views.ts";
 
-const NEXT_AT = 0;
-const HANDLE_AT = 4;
-const LENGTH_AT = 8;
-const NAME_AT = 12;
+/** A record before its name. */
+const RECORD = /* @__PURE__ */ struct({ next: u32, handle: u32, length: u32 });
 const MAX_NAME_BYTES = 1000;
 
 export function rootOf<B extends HeapBuffer>(heap: Malloc<B>, name: string): Ptr {
   const record = find(heap, encode(name));
-  return record === 0 ? NULL : asPtr(heap.u32[(record + HANDLE_AT) >>> 2]!);
+  return record === NULL ? NULL : asPtr(RECORD.get.handle(heap, record));
 }
 
 export function setRootOf<B extends HeapBuffer>(heap: Malloc<B>, name: string, handle: Ptr): void {
@@ -34,44 +33,53 @@ export function setRootOf<B extends HeapBuffer>(heap: Malloc<B>, name: string, h
   if (typeof handle !== "number" || handle >>> 0 !== handle) {
     throw new HeapError("ERR_INVALID_ARGUMENT", `setRoot(${show(name)}, ${show(handle)}): pass a pointer as handle`);
   }
-  let record = find(heap, text);
-  if (handle === NULL) return record === 0 ? undefined : remove(heap, record);
-  if (record === 0) record = add(heap, text);
-  heap.u32[(record + HANDLE_AT) >>> 2] = handle;
+  const found = find(heap, text);
+  if (handle !== NULL) RECORD.set.handle(heap, found === NULL ? add(heap, text) : found, handle);
+  else if (found !== NULL) remove(heap, found);
 }
 
-function add<B extends HeapBuffer>(heap: Malloc<B>, text: Uint8Array): number {
-  const record = heap.malloc(NAME_AT + text.length);
-  if (record === NULL) throw new HeapError("ERR_OUT_OF_MEMORY", "setRoot: no room for the name");
-  const { u32 } = heap;
-  const head = (heap.base + SUPERBLOCK.offsets.roots) >>> 2;
-  u32[(record + NEXT_AT) >>> 2] = u32[head]!;
-  u32[(record + LENGTH_AT) >>> 2] = text.length;
-  heap.u8.set(text, record + NAME_AT);
-  setTag(u32, record - 8, spanOf(u32, record - 8), STATE.RESERVED);
-  u32[head] = record;
+function add<B extends HeapBuffer>(heap: Malloc<B>, text: Uint8Array): Ptr {
+  const record = heap.malloc(RECORD.size + text.length);
+  if (record === NULL) throw new HeapError("ERR_OUT_OF_MEMORY", "setRoot: no room for the name; give the heap more");
+  RECORD.write(heap, record, { next: firstOf(heap), handle: NULL, length: text.length });
+  heap.u8.set(text, record + RECORD.size);
+  setState(heap, record, STATE.RESERVED);
+  SUPERBLOCK.set.roots(heap, asPtr(heap.base), record);
   return record;
 }
 
-function remove<B extends HeapBuffer>(heap: Malloc<B>, record: number): void {
-  const { u32 } = heap;
-  let link = (heap.base + SUPERBLOCK.offsets.roots) >>> 2;
-  while (u32[link] !== record) link = (u32[link]! + NEXT_AT) >>> 2;
-  u32[link] = u32[(record + NEXT_AT) >>> 2]!;
-  setTag(u32, record - 8, spanOf(u32, record - 8), STATE.LIVE);
-  heap.free(asPtr(record));
+function remove<B extends HeapBuffer>(heap: Malloc<B>, record: Ptr): void {
+  const next = RECORD.get.next(heap, record);
+  if (firstOf(heap) === record) {
+    SUPERBLOCK.set.roots(heap, asPtr(heap.base), next);
+  } else {
+    let before = firstOf(heap);
+    while (RECORD.get.next(heap, before) !== record) before = asPtr(RECORD.get.next(heap, before));
+    RECORD.set.next(heap, before, next);
+  }
+  setState(heap, record, STATE.LIVE);
+  heap.free(record);
 }
 
-function find<B extends HeapBuffer>(heap: Malloc<B>, text: Uint8Array): number {
-  const { u32, u8 } = heap;
-  let record = u32[(heap.base + SUPERBLOCK.offsets.roots) >>> 2]!;
-  while (record !== 0 && !isNamed(u32, u8, record, text)) record = u32[(record + NEXT_AT) >>> 2]!;
+function firstOf<B extends HeapBuffer>(heap: Malloc<B>): Ptr {
+  return asPtr(SUPERBLOCK.get.roots(heap, asPtr(heap.base)));
+}
+
+function setState<B extends HeapBuffer>(heap: Malloc<B>, record: Ptr, state: number): void {
+  const block = record - HEADER_BYTES;
+  setTag(heap.u32, block, spanOf(heap.u32, block), state);
+}
+
+function find<B extends HeapBuffer>(heap: Malloc<B>, text: Uint8Array): Ptr {
+  let record = firstOf(heap);
+  while (record !== NULL && !isNamed(heap, record, text)) record = asPtr(RECORD.get.next(heap, record));
   return record;
 }
 
-function isNamed(u32: Uint32Array, u8: Uint8Array, record: number, text: Uint8Array): boolean {
-  if (u32[(record + LENGTH_AT) >>> 2] !== text.length) return false;
-  return text.every((byte, at) => u8[record + NAME_AT + at] === byte);
+function isNamed<B extends HeapBuffer>(heap: Malloc<B>, record: Ptr, text: Uint8Array): boolean {
+  const { u8 } = heap;
+  if (RECORD.get.length(heap, record) !== text.length) return false;
+  return text.every((byte, at) => u8[record + RECORD.size + at] === byte);
 }
 
 function encode(name: unknown): Uint8Array {

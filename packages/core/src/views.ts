@@ -18,66 +18,75 @@ export class Views<B extends HeapBuffer = HeapBuffer> {
   declare readonly memory: WebAssembly.Memory | undefined;
   /** @internal The words that the allocator works on; of length 0 when someone else has grown the memory. */
   declare words: Uint32Array<B>;
-  #buffer: B;
-  #u8: Uint8Array<B> | undefined;
-  #i8: Int8Array<B> | undefined;
-  #u16: Uint16Array<B> | undefined;
-  #i16: Int16Array<B> | undefined;
-  #i32: Int32Array<B> | undefined;
-  #f32: Float32Array<B> | undefined;
-  #f64: Float64Array<B> | undefined;
-  #u64: BigUint64Array<B> | undefined;
-  #i64: BigInt64Array<B> | undefined;
+  /** @internal */
+  declare u8View: Uint8Array<B>;
+  /** @internal */
+  declare i8View: Int8Array<B>;
+  /** @internal */
+  declare u16View: Uint16Array<B>;
+  /** @internal */
+  declare i16View: Int16Array<B>;
+  /** @internal */
+  declare i32View: Int32Array<B>;
+  /** @internal */
+  declare f32View: Float32Array<B>;
+  /** @internal */
+  declare f64View: Float64Array<B>;
+  /** @internal */
+  declare u64View: BigUint64Array<B>;
+  /** @internal */
+  declare i64View: BigInt64Array<B>;
 
   constructor(source: B | WebAssembly.Memory) {
-    this.memory = source instanceof WebAssembly.Memory ? source : undefined;
-    this.#buffer = (source instanceof WebAssembly.Memory ? source.buffer : source) as B;
-    this.words = wordsOf(this.#buffer);
+    const isMemory = source instanceof WebAssembly.Memory;
+    this.memory = isMemory ? source : undefined;
+    this.#take((isMemory ? source.buffer : source) as B);
   }
 
   /** The buffer as it is now. */
   get buffer(): B {
-    return this.#now();
+    return this.u32.buffer;
   }
-  get u8(): Uint8Array<B> {
-    const buffer = this.#now();
-    return (this.#u8 ??= new Uint8Array(buffer));
-  }
-  get i8(): Int8Array<B> {
-    const buffer = this.#now();
-    return (this.#i8 ??= new Int8Array(buffer));
-  }
-  get u16(): Uint16Array<B> {
-    const buffer = this.#now();
-    return (this.#u16 ??= new Uint16Array(buffer, 0, buffer.byteLength >>> 1));
-  }
-  get i16(): Int16Array<B> {
-    const buffer = this.#now();
-    return (this.#i16 ??= new Int16Array(buffer, 0, buffer.byteLength >>> 1));
-  }
+  // One field each and as little code as can be: V8 inlines them into code that reads many.
   get u32(): Uint32Array<B> {
     if (this.words.length === 0) this.retake();
     return this.words;
   }
+  get u8(): Uint8Array<B> {
+    if (this.u8View.length === 0) this.retake();
+    return this.u8View;
+  }
+  get i8(): Int8Array<B> {
+    if (this.i8View.length === 0) this.retake();
+    return this.i8View;
+  }
+  get u16(): Uint16Array<B> {
+    if (this.u16View.length === 0) this.retake();
+    return this.u16View;
+  }
+  get i16(): Int16Array<B> {
+    if (this.i16View.length === 0) this.retake();
+    return this.i16View;
+  }
   get i32(): Int32Array<B> {
-    const buffer = this.#now();
-    return (this.#i32 ??= new Int32Array(buffer, 0, this.words.length));
+    if (this.i32View.length === 0) this.retake();
+    return this.i32View;
   }
   get f32(): Float32Array<B> {
-    const buffer = this.#now();
-    return (this.#f32 ??= new Float32Array(buffer, 0, this.words.length));
+    if (this.f32View.length === 0) this.retake();
+    return this.f32View;
   }
   get f64(): Float64Array<B> {
-    const buffer = this.#now();
-    return (this.#f64 ??= new Float64Array(buffer, 0, this.words.length >>> 1));
+    if (this.f64View.length === 0) this.retake();
+    return this.f64View;
   }
   get u64(): BigUint64Array<B> {
-    const buffer = this.#now();
-    return (this.#u64 ??= new BigUint64Array(buffer, 0, this.words.length >>> 1));
+    if (this.u64View.length === 0) this.retake();
+    return this.u64View;
   }
   get i64(): BigInt64Array<B> {
-    const buffer = this.#now();
-    return (this.#i64 ??= new BigInt64Array(buffer, 0, this.words.length >>> 1));
+    if (this.i64View.length === 0) this.retake();
+    return this.i64View;
   }
 
   /**
@@ -89,7 +98,7 @@ export class Views<B extends HeapBuffer = HeapBuffer> {
    * @throws HeapError `ERR_INVALID_POINTER` or `ERR_INVALID_ARGUMENT` when the range is not inside the buffer
    */
   bytes(ptr: Ptr, count: number): Uint8Array<B> {
-    const buffer = this.#now();
+    const { buffer } = this;
     if (typeof ptr !== "number" || !Number.isSafeInteger(ptr) || ptr <= 0 || ptr > buffer.byteLength) {
       throw new HeapError("ERR_INVALID_POINTER", `bytes(${show(ptr)}): no address in the buffer; pass a payload`);
     }
@@ -105,18 +114,20 @@ export class Views<B extends HeapBuffer = HeapBuffer> {
     if (this.memory === undefined) {
       throw new HeapError("ERR_DESTROYED", "the heap's buffer has been detached; nothing of the heap is left");
     }
-    this.#buffer = this.memory.buffer as B;
-    this.words = wordsOf(this.#buffer);
-    this.#u8 = this.#i8 = this.#u16 = this.#i16 = this.#i32 = undefined;
-    this.#f32 = this.#f64 = this.#u64 = this.#i64 = undefined;
+    this.#take(this.memory.buffer as B);
   }
 
-  #now(): B {
-    if (this.words.length === 0) this.retake();
-    return this.#buffer;
+  #take(buffer: B): void {
+    const words = Math.floor(buffer.byteLength / 4);
+    this.words = new Uint32Array(buffer, 0, words);
+    this.u8View = new Uint8Array(buffer);
+    this.i8View = new Int8Array(buffer);
+    this.u16View = new Uint16Array(buffer, 0, buffer.byteLength >>> 1);
+    this.i16View = new Int16Array(buffer, 0, buffer.byteLength >>> 1);
+    this.i32View = new Int32Array(buffer, 0, words);
+    this.f32View = new Float32Array(buffer, 0, words);
+    this.f64View = new Float64Array(buffer, 0, words >>> 1);
+    this.u64View = new BigUint64Array(buffer, 0, words >>> 1);
+    this.i64View = new BigInt64Array(buffer, 0, words >>> 1);
   }
-}
-
-function wordsOf<B extends HeapBuffer>(buffer: B): Uint32Array<B> {
-  return new Uint32Array(buffer, 0, Math.floor(buffer.byteLength / 4));
 }
