@@ -5,7 +5,11 @@ import { globalAllocator, setGlobalAllocator } from "../src/global-allocator.ts"
 import { type AdoptOptions, Heap, type HeapOptions } from "../src/heap.ts";
 import { aligned_alloc, calloc, free, malloc, realloc } from "../src/libc.ts";
 import { NULL, type Ptr } from "../src/ptr.ts";
+import { allowLive } from "../src/testing/heap-watch.ts";
 import { copyOf, expectSame, refusalIn } from "./refusal.ts";
+
+// Blocks stay live where nothing else is tested than the heap that they lie in.
+beforeEach(() => allowLive());
 
 /** What callers pass by mistake. */
 const WRONG: [name: string, value: unknown][] = [

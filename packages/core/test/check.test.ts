@@ -5,8 +5,12 @@ import { insertFree, unlink } from "../src/free-index.ts";
 import { Heap } from "../src/heap.ts";
 import { SUPERBLOCK } from "../src/layout.ts";
 import { NULL, type Ptr } from "../src/ptr.ts";
+import { allowLive, forget } from "../src/testing/heap-watch.ts";
 import { neighbours } from "./neighbours.ts";
 import { refusalIn } from "./refusal.ts";
+
+// Blocks stay live where nothing else is tested than the heap that they lie in.
+beforeEach(() => allowLive());
 
 const { FREE, LIVE, CACHED, RESERVED } = STATE;
 
@@ -32,6 +36,7 @@ beforeEach(() => {
     Ptr,
     Ptr,
   ];
+  forget(heap);
   heap.free(gap);
   heap.free(cached);
   heap.free(other);
@@ -165,6 +170,7 @@ function disownWilderness(): void {
 /** Puts a block on its quick list as a free would, without the look at the limit. */
 function cacheTooMuch(): void {
   heap = new Heap({ bytes: 1 << 17 });
+  forget(heap);
   const large = heap.malloc(992);
   heap.malloc(8);
   poke(tagOf(large), 1000 | CACHED);

@@ -1,10 +1,15 @@
-import { describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { spanOf, STATE, stateOf } from "../src/boundary-tag.ts";
 import { Heap } from "../src/heap.ts";
 import { NULL, type Ptr } from "../src/ptr.ts";
 import { runs, seedFromEnv } from "../src/testing/env.ts";
 import { random } from "../src/testing/stream.ts";
+import { allowLive, forget } from "../src/testing/heap-watch.ts";
 import { neighbours } from "./neighbours.ts";
+import { refusalIn } from "./refusal.ts";
+
+// Blocks stay live where nothing else is tested than the heap that they lie in.
+beforeEach(() => allowLive());
 
 /**
  * Every prefix of an operation's stores must leave a valid heap in its authoritative words: the chain of spans, and each
@@ -61,6 +66,29 @@ function chainOf(u32: Uint32Array, first: number, last: number): Map<number, { s
   if (block !== last) throw new Error(`the chain leads to ${block}, not to ${last}`);
   if (stateOf(u32, last) !== RESERVED) throw new Error("the end of the chain is gone");
   return blocks;
+}
+
+/** Rebuilds a copy: it must be sound then, with the same live blocks and contents. */
+function expectRecovery(u32: Uint32Array<ArrayBuffer>, blocks: ReturnType<typeof chainOf>, where: string): void {
+  const heap = Heap.attach(u32.buffer.slice(0));
+  try {
+    heap.recover();
+    heap.check();
+  } catch (error) {
+    throw new Error(`${where}: not recovered`, { cause: error });
+  }
+  const after = chainOf(heap.u32, heap.lowest - HEADER_BYTES, heap.end - HEADER_BYTES);
+  const live = [...blocks].filter(([, { state }]) => state === LIVE);
+  for (const [ptr, { span }] of live) {
+    const [from, to] = [ptr >>> 2, (ptr + span - HEADER_BYTES) >>> 2];
+    const same = after.get(ptr)?.span === span && after.get(ptr)?.state === LIVE;
+    if (!same || heap.u32.subarray(from, to).some((word, at) => word !== u32[from + at])) {
+      throw new Error(`${where}: recover() changed the live block at ${ptr}`);
+    }
+  }
+  if ([...after.values()].filter(({ state }) => state === LIVE).length !== live.length) {
+    throw new Error(`${where}: recover() made a block live`);
+  }
 }
 
 /** Fills every live block with its own words. */
@@ -121,6 +149,7 @@ function crashEverywhere(heap: Heap, act: (heap: Heap) => Ptr | undefined, own: 
       );
       if (holders.length === 0) throw new Error(`${where}: the contents that are being moved are nowhere`);
     }
+    expectRecovery(u32, blocks, where);
     const store = stores[k];
     if (store !== undefined) u32[store.word] = store.value;
   }
@@ -314,8 +343,46 @@ it("any operation of a random run is whole before each of its stores", () => {
   expect(stores).toBeGreaterThan(2000);
 });
 
+it("recover() that stops before any of its own stores is healed by doing it again", () => {
+  const heap = new Heap({ bytes: 16_384 });
+  const sizes = Array.from({ length: 40 }, (_, at) => 16 + (at % 5) * 24);
+  neighbours(heap, ...sizes).forEach((ptr, at) => at % 3 !== 0 && heap.free(ptr));
+  fillLive(heap);
+  // A block in flight: its header says so, and no list knows.
+  const [wilderness = heap.lowest] = [...heap.blocks()].filter(({ state }) => state === "free").map(({ ptr }) => ptr);
+  heap.u32[(wilderness >>> 2) - 1] = (heap.u32[(wilderness >>> 2) - 1] ?? 0) | LIVE;
+  const u32 = new Uint32Array(heap.image());
+  const stores = record(heap, () => heap.recover());
+  expect(stores.length).toBeGreaterThan(200);
+  const [first, last] = [heap.lowest - HEADER_BYTES, heap.end - HEADER_BYTES];
+  for (const [k, store] of stores.entries()) {
+    expectRecovery(u32, chainOf(u32, first, last), `before store ${k} of ${stores.length}`);
+    u32[store.word] = store.value;
+  }
+  expect(Buffer.compare(new Uint8Array(u32.buffer), heap.u8)).toBe(0);
+  heap.check();
+  const before = heap.image();
+  heap.recover();
+  expect(Buffer.compare(new Uint8Array(before), heap.u8), "twice is as once").toBe(0);
+});
+
+it("recover() refuses a chain that breaks off, and changes nothing", () => {
+  const heap = new Heap({ bytes: 65536 });
+  forget(heap);
+  const [, b = NULL] = neighbours(heap, 100, 200, 300);
+  for (const tag of [0, 8 | LIVE, 1 << 20, 0xffff_fff8 | LIVE, (208 + 4) | LIVE, 208 | 7]) {
+    heap.u32[(b >>> 2) - 1] = tag;
+    const error = refusalIn(heap, () => heap.recover());
+    expect([error.code, error.message]).toEqual([
+      "ERR_CORRUPT",
+      expect.stringMatching(/^recover: the chain of blocks/),
+    ]);
+  }
+});
+
 it("a chain that is cut, a live block that is lost, and one too many are seen by this test itself", () => {
   const heap = new Heap({ bytes: 1 << 17 });
+  forget(heap);
   const [, a = NULL, b = NULL] = blocksOf(heap, 40, 9000, 40);
   const tag = (ptr: Ptr): number => (ptr >>> 2) - 1;
   const spoil =

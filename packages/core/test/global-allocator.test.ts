@@ -3,7 +3,11 @@ import type { Allocator } from "../src/allocator.ts";
 import { defaultHeap, globalAllocator, setGlobalAllocator } from "../src/global-allocator.ts";
 import { Heap } from "../src/heap.ts";
 import { PAGE_BYTES } from "../src/layout.ts";
+import { allowLive } from "../src/testing/heap-watch.ts";
 import { refusalOf } from "./refusal.ts";
+
+// Blocks stay live where nothing else is tested than the heap that they lie in.
+beforeEach(() => allowLive());
 
 const GLOBAL = Symbol.for("heapwright.global");
 const holder = globalThis as { [GLOBAL]?: unknown };

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { HeapError } from "../src/errors.ts";
 import { Heap } from "../src/heap.ts";
 import { MAX_END_BYTES, PAGE_BYTES } from "../src/layout.ts";
@@ -6,8 +6,12 @@ import { asPtr, NULL, type Ptr } from "../src/ptr.ts";
 import { seedFromEnv } from "../src/testing/env.ts";
 import { replay } from "../src/testing/replay.ts";
 import { operations, powerLaw } from "../src/testing/stream.ts";
+import { allowLive } from "../src/testing/heap-watch.ts";
 import { neighbours } from "./neighbours.ts";
 import { refusalOf } from "./refusal.ts";
+
+// Blocks stay live where nothing else is tested than the heap that they lie in.
+beforeEach(() => allowLive());
 
 /** Address space only: no page is touched but those of the range in use. */
 const GIB = 2 ** 30;

@@ -4,7 +4,11 @@ import { setGlobalAllocator } from "../src/global-allocator.ts";
 import { Heap } from "../src/heap.ts";
 import { aligned_alloc, calloc, free, malloc, realloc } from "../src/libc.ts";
 import { asPtr, NULL } from "../src/ptr.ts";
+import { allowLive } from "../src/testing/heap-watch.ts";
 import { refusalIn } from "./refusal.ts";
+
+// Blocks stay live where nothing else is tested than the heap that they lie in.
+beforeEach(() => allowLive());
 
 let heap: Heap;
 beforeEach(() => {

@@ -1,11 +1,15 @@
-import { describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { HEADER_BYTES } from "../src/boundary-tag.ts";
 import { Heap } from "../src/heap.ts";
 import { asPtr, NULL, type Ptr } from "../src/ptr.ts";
 import { runs, seedFromEnv } from "../src/testing/env.ts";
 import { random } from "../src/testing/stream.ts";
+import { allowLive } from "../src/testing/heap-watch.ts";
 import { neighbours } from "./neighbours.ts";
 import { copyOf, expectSame } from "./refusal.ts";
+
+// Blocks stay live where nothing else is tested than the heap that they lie in.
+beforeEach(() => allowLive());
 
 function fill(heap: Heap, ptr: Ptr, size: number, key: number): void {
   const bytes = heap.bytes(ptr, size);

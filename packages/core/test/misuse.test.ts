@@ -3,8 +3,12 @@ import { Heap } from "../src/heap.ts";
 import { asPtr, NULL, offsetPtr, type Ptr } from "../src/ptr.ts";
 import { seedFromEnv } from "../src/testing/env.ts";
 import { random } from "../src/testing/stream.ts";
+import { allowLive, forget } from "../src/testing/heap-watch.ts";
 import { neighbours } from "./neighbours.ts";
 import { refusalIn } from "./refusal.ts";
+
+// Blocks stay live where nothing else is tested than the heap that they lie in.
+beforeEach(() => allowLive());
 
 const hex = (address: number): string => `0x${address.toString(16)}`;
 
@@ -253,12 +257,19 @@ describe("memory between increments", () => {
   });
 });
 
+/** A heap that no one else watches. */
+function toBeDamaged(): Heap {
+  const heap = new Heap({ bytes: 1 << 17 });
+  forget(heap);
+  return heap;
+}
+
 describe("a write past the end of a block is noticed", () => {
   /** Six blocks of one size. */
   const side = (heap: Heap, size: number): Ptr[] => neighbours(heap, size, size, size, size, size, size);
 
   it("when the block is freed and merged: the neighbour's `previous` is gone", () => {
-    const heap = new Heap({ bytes: 1 << 17 });
+    const heap = toBeDamaged();
     const [a = NULL, b = NULL] = side(heap, 9000);
     heap.u32[(b >>> 2) - 2] = 0x4141_4141;
     const error = refusalIn(heap, () => heap.free(a));
@@ -271,21 +282,21 @@ describe("a write past the end of a block is noticed", () => {
   });
 
   it("when the block that was written over is freed: its left neighbour has another span", () => {
-    const heap = new Heap({ bytes: 1 << 17 });
+    const heap = toBeDamaged();
     const [, b = NULL] = side(heap, 9000);
     heap.u32[(b >>> 2) - 2] = 64;
     expect(refusalIn(heap, () => heap.free(b)).code).toBe("ERR_CORRUPT");
   });
 
   it("when the span of the block that was written over leads elsewhere", () => {
-    const heap = new Heap({ bytes: 1 << 17 });
+    const heap = toBeDamaged();
     const [, b = NULL] = side(heap, 9000);
     heap.u32[(b >>> 2) - 1] = 4096 | 1;
     expect(refusalIn(heap, () => heap.free(b)).code).toBe("ERR_CORRUPT");
   });
 
   it("when the span leads outside the buffer", () => {
-    const heap = new Heap({ bytes: 1 << 17 });
+    const heap = toBeDamaged();
     const [, b = NULL] = side(heap, 9000);
     for (const span of [0x7fff_fff8, 0xffff_fff0, 1 << 18]) {
       heap.u32[(b >>> 2) - 1] = span | 1;
@@ -294,7 +305,7 @@ describe("a write past the end of a block is noticed", () => {
   });
 
   it("when its state says that it is free: such a free is refused too", () => {
-    const heap = new Heap({ bytes: 1 << 17 });
+    const heap = toBeDamaged();
     const [, b = NULL] = side(heap, 9000);
     heap.u32[(b >>> 2) - 1] = 0;
     expect(refusalIn(heap, () => heap.free(b)).code).toMatch(/ERR_DOUBLE_FREE|ERR_CORRUPT/);
@@ -302,11 +313,11 @@ describe("a write past the end of a block is noticed", () => {
   });
 
   it("when a block shrinks or grows beside the damage", () => {
-    const heap = new Heap({ bytes: 1 << 17 });
+    const heap = toBeDamaged();
     const [a = NULL, b = NULL] = side(heap, 9000);
     heap.u32[(b >>> 2) - 2] = 0x4141_4141;
     expect(refusalIn(heap, () => heap.realloc(a, 100)).code).toBe("ERR_CORRUPT");
-    const other = new Heap({ bytes: 1 << 17 });
+    const other = toBeDamaged();
     const [c = NULL, d = NULL] = side(other, 9000);
     other.free(d);
     other.u32[(d >>> 2) - 2] = 0x4141_4141;
@@ -314,7 +325,7 @@ describe("a write past the end of a block is noticed", () => {
   });
 
   it("when a block of a quick list is handed out", () => {
-    const heap = new Heap({ bytes: 1 << 17 });
+    const heap = toBeDamaged();
     side(heap, 9000);
     const ptr = heap.malloc(40);
     heap.malloc(40);
@@ -330,7 +341,7 @@ describe("a write past the end of a block is noticed", () => {
   });
 
   it("when a free block is handed out", () => {
-    const heap = new Heap({ bytes: 1 << 17 });
+    const heap = toBeDamaged();
     const [, b = NULL, c = NULL] = side(heap, 9000);
     heap.free(b);
     heap.u32[(c >>> 2) - 2] = 16;
@@ -341,7 +352,7 @@ describe("a write past the end of a block is noticed", () => {
 describe("a write into freed memory is noticed", () => {
   it("when it hit the links of a free block: nothing is taken or merged by them", () => {
     for (const poison of [8, 64, 0x4141_4140, 0xffff_fff8, 65536]) {
-      const heap = new Heap({ bytes: 1 << 17 });
+      const heap = toBeDamaged();
       const blocks = neighbours(heap, 9000, 9000, 9000, 9000, 9000, 9000);
       const [a = NULL, b = NULL, , d = NULL] = blocks;
       heap.free(b);
@@ -361,13 +372,14 @@ describe("a write into freed memory is noticed", () => {
   });
 
   it("when it zeroed the first words of a free block", () => {
-    const heap = new Heap({ bytes: 1 << 17 });
+    const heap = toBeDamaged();
     const blocks = neighbours(heap, 9000, 9000, 9000, 9000, 9000, 9000);
     const [, b = NULL, , d = NULL] = blocks;
     heap.free(b);
     heap.free(d);
     for (const bytes of [8, 16, 9000]) {
       const copy = Heap.attach(heap.image());
+      forget(copy);
       copy.u8.fill(0, d, d + bytes);
       expect(refusalIn(copy, () => copy.malloc(9000)).code).toBe("ERR_CORRUPT");
       expect(() => copy.check()).toThrow("invariant 5");
@@ -381,7 +393,7 @@ describe("a write into freed memory is noticed", () => {
   });
 
   it("when it made a link lead to a live block", () => {
-    const heap = new Heap({ bytes: 1 << 17 });
+    const heap = toBeDamaged();
     const [a = NULL, b = NULL] = neighbours(heap, 9000, 9000, 9000, 9000);
     heap.u8.fill(0, a, a + 9000);
     heap.free(b);
@@ -390,7 +402,7 @@ describe("a write into freed memory is noticed", () => {
   });
 
   it("when it made a quick list lead to what is not a cached block of its size", () => {
-    const heap = new Heap({ bytes: 1 << 17 });
+    const heap = toBeDamaged();
     heap.malloc(50_000);
     const [a, b, live] = [heap.malloc(40), heap.malloc(40), heap.malloc(40)];
     heap.free(a);
