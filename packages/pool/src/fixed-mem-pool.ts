@@ -66,7 +66,7 @@ export class FixedMemPool extends Pool implements Allocator {
   constructor(blockSize: number, increaseCount: number, options?: PoolOptions);
   /** @internal */
   constructor(opened: Opened);
-  constructor(blockSize: number | Opened, increaseCount: number = 0, options?: PoolOptions) {
+  constructor(blockSize: number | Opened, increaseCount?: number, options?: PoolOptions) {
     super(isOpened(blockSize) ? blockSize : makeFixed(blockSize, increaseCount, options));
     this.memberSize = this.heap.u32[this.control + MEMBER]!;
     this.headWord = this.control + HEAD;

@@ -139,6 +139,9 @@ export function countBits(
 ): number {
   const first = u32[control + LOWEST]! >>> PAGE_SHIFT_BITS;
   const count = u32[control + LENGTH]! >>> PAGE_SHIFT_BITS;
+  if (((u32[control + LOWEST]! | u32[control + LENGTH]!) & (2 ** PAGE_SHIFT_BITS - 1)) !== 0) {
+    throw broken(3, "the page table speaks of parts of pages", control * 4);
+  }
   const isTaken = new Uint8Array(count);
   for (const [from, to] of ranges) {
     const isReached = isCovered(u32, control, from) && isCovered(u32, control, to - 1);

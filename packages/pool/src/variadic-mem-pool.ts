@@ -81,7 +81,7 @@ export class VariadicMemPool extends Pool implements Allocator {
   constructor(growSize: number, tolerancePercent: number, options?: PoolOptions);
   /** @internal */
   constructor(opened: Opened);
-  constructor(growSize: number | Opened, tolerancePercent: number = 0, options?: PoolOptions) {
+  constructor(growSize: number | Opened, tolerancePercent?: number, options?: PoolOptions) {
     super(isOpened(growSize) ? growSize : makeVariadic(growSize, tolerancePercent, options));
     this.index = this.control + INDEX;
     this.rings = this.control + RINGS - NEXT_FREE;
