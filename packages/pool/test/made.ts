@@ -17,7 +17,8 @@ afterEach(() => {
   heaps.clear();
   for (const heap of opened) {
     heap.check();
-    expect(heap.stats().liveBlocks, "blocks of the heap that pools left").toBe(0);
+    const { liveBlocks } = heap.stats();
+    if (liveBlocks !== 0) throw new Error(`pools left ${liveBlocks} blocks in their heap`);
   }
 });
 
