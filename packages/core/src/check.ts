@@ -9,11 +9,10 @@ import { indexDamage, indexedBlocks, isLinked } from "./free-index.ts";
 import { LAYOUT_VERSION, MAGIC, SUPERBLOCK } from "./layout.ts";
 import type { Malloc } from "./malloc.ts";
 import { asPtr } from "./ptr.ts";
+import { LARGE_LISTS, listOf, QUICK_LISTS } from "./quick-lists.ts";
 import type { HeapBuffer } from "./views.ts";
 
 const { FREE, LIVE, CACHED, RESERVED } = STATE;
-const QUICK_LIST_COUNT = 192;
-const SMALL_LIST_COUNT = 128;
 
 /** @throws HeapError `ERR_CORRUPT` that names the first invariant found broken. O(heap). */
 export function checkHeap<B extends HeapBuffer>(heap: Malloc<B>): void {
@@ -95,8 +94,8 @@ function checkQuickLists<B extends HeapBuffer>(heap: Malloc<B>, cached: number, 
   let found = 0;
   let bytes = 0;
   let largeBytes = 0;
-  for (let list = 0; list < QUICK_LIST_COUNT; list += 1) {
-    const isSmall = list < SMALL_LIST_COUNT;
+  for (let list = 0; list < QUICK_LISTS; list += 1) {
+    const isSmall = list < LARGE_LISTS;
     const marked = isSmall ? (u32[heap.quickMap + (list >>> 5)]! >>> (list & 31)) & 1 : 1;
     for (let ptr = u32[heap.quickLists + list]!; ptr !== 0; ptr = u32[ptr >>> 2]!) {
       const block = ptr - HEADER_BYTES;
@@ -116,10 +115,6 @@ function checkQuickLists<B extends HeapBuffer>(heap: Malloc<B>, cached: number, 
   holds(6, found === cached, `${cached} cached blocks, ${found} in quick lists`, heap.base);
   holds(6, u32[heap.largeHeldWord] === largeBytes, `large quick lists hold ${largeBytes} bytes`, heap.base);
   holds(6, bytes <= footprint / 16, `quick lists hold ${bytes} of ${footprint} bytes`, heap.base);
-}
-
-function listOf(span: number): number {
-  return span < 1016 ? span / 8 : 128 + ((span / 8) % 64);
 }
 
 /** Walks the start bits beside the chain: each payload must have the next bit that is set. */

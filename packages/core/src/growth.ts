@@ -72,7 +72,7 @@ export function format(u32: Uint32Array, base: number, bytes: number, maxBytes: 
 }
 
 /**
- * Grows a heap so that its wilderness holds `span` bytes: by an eighth at least, by less where the maximum or the
+ * Grows a heap so that its wilderness holds `span` bytes: by half its size at least, by less where the maximum or the
  * memory's own limit is near. What others have appended to the memory since is stepped over.
  *
  * @param heap - any heap

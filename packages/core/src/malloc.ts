@@ -1,21 +1,9 @@
 /**
  * The general allocator of a heap: the "libc" that the other packages stand on.
  *
- * Small frees go to exact-size quick lists, linked through the payloads, and come back from there: a few loads and
- * stores. What misses them is cut from the free index, or from the wilderness. Merging is put off until the quick lists
- * hold 1/16 of the footprint, or until the wilderness would have to give memory that was never used; then cached blocks
- * are merged in one go.
- *
- * ```text
- *   quickLists[span / 8] -> ptr            ptr            ptr            spans below 1016: a list for each
- *                           next 0x...  -> next 0x...  -> next 0
- *                           held 3 * s     held 2 * s     held s
- *
- *   quickLists[128 + (span / 8) % 64]      the same for larger spans, several to a list
- * ```
- *
- * `next` and `held` are the first two words of a CACHED payload. `held` tells what a list holds, in bytes, without a count
- * that every pop would have to touch, and without a walk.
+ * Small frees go to exact-size quick lists and come back from there. What misses them is cut from the free index, and at
+ * last from the wilderness. Merging is put off until the quick lists are full, or until the wilderness would have to give
+ * memory that was never used; then cached blocks are merged in one go.
  *
  * @module
  */
@@ -26,6 +14,7 @@ import { extend } from "./growth.ts";
 import { ALIGNMENT_SHIFT_BITS, SUPERBLOCK } from "./layout.ts";
 import { badCount, badSize, corrupt, isCount, refusal } from "./misuse.ts";
 import { asPtr, type Block, NULL, type Ptr } from "./ptr.ts";
+import { flush, mayHold, popLarge, pushLarge, pushSmall } from "./quick-lists.ts";
 import { clearStart, isStart } from "./start-bits.ts";
 import { type HeapBuffer, Views } from "./views.ts";
 
@@ -37,18 +26,11 @@ const MIN_SPAN_BYTES = 16;
 const QUICK_PAYLOAD_BYTES = 1000;
 /** Span words from here on are of no quick list. */
 const QUICK_TAG_LIMIT = 1016;
-/** Where the lists of larger spans begin. */
-const LARGE_LISTS = 128;
-const QUICK_MAP_WORDS = 4;
 /** The list of the largest spans below them. */
 const QUICK_LIST_LAST = 126;
-/** Quick lists hold at most the footprint shifted by this: 1/16. */
-const QUICK_SHARE_SHIFT_BITS = 4;
-/** Of that, lists of large blocks may hold as much as it shifted by this: 1/8. */
-const LARGE_SHARE_SHIFT_BITS = 3;
-/** Quick lists count as full when what they may still hold is less than their limit shifted by this. */
-const QUICK_SLACK_SHIFT_BITS = 3;
-/** The wilderness takes memory that was never used when less than their limit shifted by this may be in quick lists. */
+/** Asks whether quick lists hold anything at all. */
+const ANYTHING = 31;
+/** The wilderness gives memory that was never used while quick lists hold less than their limit shifted by this. */
 const FLUSH_SHARE_SHIFT_BITS = 2;
 /** No payload is larger, since no heap is. */
 const MAX_PAYLOAD_BYTES = 0xffff_ff00;
@@ -81,8 +63,6 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
   /** @internal */
   declare readonly quickLists: number;
   /** @internal */
-  declare readonly largeLists: number;
-  /** @internal */
   declare readonly index: number;
   /** @internal Word address of the directory, less its first granule. */
   declare readonly directory: number;
@@ -112,7 +92,6 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
     this.largeHeldWord = wordOf("largeHeld");
     this.quickMap = wordOf("quickMap");
     this.quickLists = wordOf("quickLists");
-    this.largeLists = this.quickLists + LARGE_LISTS;
     this.index = wordOf("index");
     this.granule = value("granule");
     this.directory = (value("directory") >>> 2) - (base >>> this.granule);
@@ -169,16 +148,16 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
         const word = ptr >>> 2;
         const tag = u32[word - 1]!;
         if ((tag & STATE_BITS) === LIVE) {
-          if (tag >= QUICK_TAG_LIMIT) return this.#freeLarge(ptr, tag - LIVE);
+          if (tag >= QUICK_TAG_LIMIT) return pushLarge(this, ptr, tag - LIVE);
           const list = tag >>> 3;
           const first = u32[this.quickLists + list]!;
           let held = tag - LIVE;
           if (first === 0) {
             // One block that comes and goes costs no budget: a marked list's first is accounted for.
-            if (((u32[this.quickMap + (list >>> 5)]! >>> list) & 1) === 0) return this.#push(ptr, held);
+            if (((u32[this.quickMap + (list >>> 5)]! >>> list) & 1) === 0) return pushSmall(this, ptr, held);
           } else {
             const left = (u32[this.budgetWord]! - held) | 0;
-            if (left < 0) return this.#push(ptr, held);
+            if (left < 0) return pushSmall(this, ptr, held);
             u32[this.budgetWord] = left;
             held += u32[(first >>> 2) + 1]!;
           }
@@ -267,7 +246,7 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
     if (aligned !== ptr) {
       main = split(this.words, this.#bias(ptr), block, whole, aligned - ptr, LIVE);
       setTag(this.words, main, whole - (aligned - ptr), LIVE);
-      this.#release("alignedAlloc", block);
+      this.release("alignedAlloc", block);
     }
     this.#trim(main, whole - (aligned - ptr), span);
     this.#raiseFootprint(this.words, main + spanOf(this.words, main));
@@ -298,21 +277,6 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
     return stale;
   }
 
-  /** @internal Merges every cached block. O(cached blocks). */
-  flush(): void {
-    const u32 = this.words;
-    this.#thinOut(4);
-    u32[this.budgetWord] = this.#smallLimit();
-    for (let head = this.largeLists; u32[this.largeHeldWord] !== 0; head += 1) {
-      for (let ptr = u32[head]!; ptr !== 0; ptr = u32[head]!) {
-        if (stateOf(u32, ptr - HEADER_BYTES) !== CACHED) throw corrupt("malloc", ptr);
-        u32[head] = u32[ptr >>> 2]!;
-        u32[this.largeHeldWord]! -= spanOf(u32, ptr - HEADER_BYTES);
-        this.#release("malloc", (ptr - HEADER_BYTES) as Block);
-      }
-    }
-  }
-
   /** Bytes with header and padding for a payload; 0 when no heap could hold it. */
   #spanOf(call: string, size: number): number {
     if (typeof size === "number" && (size | 0) === size && size > 8 && size < SMI_BYTES) {
@@ -328,18 +292,8 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
   #mallocLarge(size: number): Ptr {
     const span = this.#spanOf("malloc", size);
     if (span === 0) return NULL;
-    const u32 = this.words;
-    const list = this.largeLists + ((span >>> 3) & 63);
-    const ptr = u32[list]!;
-    if (ptr && span >= QUICK_TAG_LIMIT) {
-      const word = ptr >>> 2;
-      if (u32[word - 1] === (span | CACHED) >>> 0) {
-        u32[word - 1] = span | LIVE;
-        u32[list] = u32[word]!;
-        u32[this.largeHeldWord]! -= span;
-        return asPtr(ptr);
-      }
-    }
+    const ptr = span < QUICK_TAG_LIMIT ? 0 : popLarge(this, span);
+    if (ptr !== 0) return asPtr(ptr);
     return this.#take(span);
   }
 
@@ -379,14 +333,14 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
       const top = u32[this.topWord]!;
       const topSpan = this.#topSpan(u32, top);
       const isUsed = (top + span) >>> 0 <= (this.base + u32[this.footprintWord]!) >>> 0;
-      if (topSpan >= span && (isUsed || !this.#isWorthFlushing(FLUSH_SHARE_SHIFT_BITS))) {
+      if (topSpan >= span && (isUsed || !mayHold(this, FLUSH_SHARE_SHIFT_BITS))) {
         const gap = span >= LARGE_SPAN_BYTES && u32[this.index] === 0 && topSpan >= span + GAP_BYTES ? GAP_BYTES : 0;
         if (gap !== 0) this.#leaveGap(u32, top, topSpan);
         this.#cutTop(u32, top + gap, topSpan - gap, span);
         return asPtr(top + gap + HEADER_BYTES);
       }
       // Memory that was never used is the last resort: what the quick lists hold comes first.
-      if (this.#isWorthFlushing(0)) this.flush();
+      if (mayHold(this, ANYTHING)) flush(this);
       else if (!this.isStale() && !extend(this, span)) return NULL;
       u32 = this.words;
     }
@@ -441,8 +395,8 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
     return this.words[this.directory + (address >>> this.granule)]!;
   }
 
-  /** Frees a LIVE or CACHED block and merges it. */
-  #release(call: string, block: Block): void {
+  /** @internal Frees a LIVE or CACHED block and merges it. */
+  release(call: string, block: Block): void {
     const u32 = this.words;
     const top = u32[this.topWord]!;
     const merged = release(u32, this.index, this.#bias(block), block, top);
@@ -468,7 +422,7 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
     if (whole - span < MIN_SPAN_BYTES) return;
     const u32 = this.words;
     if (u32[(block + whole) >>> 2] !== whole) throw corrupt("realloc", block + HEADER_BYTES);
-    this.#release("realloc", split(u32, this.#bias(block), block, whole, span, LIVE));
+    this.release("realloc", split(u32, this.#bias(block), block, whole, span, LIVE));
   }
 
   /** Grows a block into the free memory to its right. False when there is not enough of it. */
@@ -476,7 +430,7 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
     const u32 = this.words;
     const right = (block + old) >>> 0;
     if (!this.#isFreeUpTo(u32, block, old, span)) return false;
-    if (stateOf(u32, right) === CACHED || old + spanOf(u32, right) < span) this.flush();
+    if (stateOf(u32, right) === CACHED || old + spanOf(u32, right) < span) flush(this);
     const rightSpan = spanOf(u32, right);
     const whole = (old + rightSpan) >>> 0;
     const isTop = right === u32[this.topWord];
@@ -511,94 +465,6 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
     }
     if (this.isStale()) return this.#liveSpan(call, ptr);
     throw refusal(this, call, ptr);
-  }
-
-  /** Whether the quick lists may hold more than their limit shifted by `share`. */
-  #isWorthFlushing(share: number): boolean {
-    const u32 = this.words;
-    const held = this.#smallLimit() - u32[this.budgetWord]! + u32[this.largeHeldWord]!;
-    return held > (share === 0 ? 0 : this.#quickLimit() >>> share);
-  }
-
-  /** What the quick lists may hold, in bytes. */
-  #quickLimit(): number {
-    return this.words[this.footprintWord]! >>> QUICK_SHARE_SHIFT_BITS;
-  }
-
-  /** What the small ones may hold. */
-  #smallLimit(): number {
-    const limit = this.#quickLimit();
-    return limit - (limit >>> LARGE_SHARE_SHIFT_BITS);
-  }
-
-  /**
-   * Puts a small block on its quick list, whatever that takes: marks the list; and when the budget is used up, counts what
-   * the lists hold and merges a quarter of it where they are full. So a push need not know what has been popped since.
-   */
-  #push(ptr: Ptr, span: number): void {
-    const u32 = this.words;
-    if (u32[this.budgetWord]! < span && !this.#refill(span)) {
-      return this.#release("free", (ptr - HEADER_BYTES) as Block);
-    }
-    u32[this.budgetWord]! -= span;
-    const list = span >>> 3;
-    u32[this.quickMap + (list >>> 5)]! |= 1 << list;
-    const first = u32[this.quickLists + list]!;
-    setTag(u32, ptr - HEADER_BYTES, span, CACHED);
-    u32[ptr >>> 2] = first;
-    u32[(ptr >>> 2) + 1] = first === 0 ? span : u32[(first >>> 2) + 1]! + span;
-    u32[this.quickLists + list] = ptr;
-  }
-
-  /** Keeps a large block while there is room for it, else merges it. What large lists hold is known, pops included. */
-  #freeLarge(ptr: Ptr, span: number): void {
-    const u32 = this.words;
-    const held = u32[this.largeHeldWord]! + span;
-    if (held > this.#quickLimit() >>> LARGE_SHARE_SHIFT_BITS)
-      return this.#release("free", (ptr - HEADER_BYTES) as Block);
-    const head = this.largeLists + ((span >>> 3) & 63);
-    setTag(u32, ptr - HEADER_BYTES, span, CACHED);
-    u32[ptr >>> 2] = u32[head]!;
-    u32[head] = ptr;
-    u32[this.largeHeldWord] = held;
-  }
-
-  /** Makes the budget what the small lists may still hold. False when that is less than `span`. */
-  #refill(span: number): boolean {
-    const limit = this.#smallLimit();
-    let held = this.#thinOut(0);
-    if (held + span > limit - (limit >>> QUICK_SLACK_SHIFT_BITS)) held = this.#thinOut(1);
-    const left = limit - held;
-    this.words[this.budgetWord] = left;
-    return span <= left;
-  }
-
-  /**
-   * Takes a share of the bytes from each small list, the newest blocks first, and merges them. Unmarks what is empty then.
-   *
-   * @param quarters - how much of each: 0 to 4
-   * @returns the bytes that the lists hold then
-   */
-  #thinOut(quarters: number): number {
-    const u32 = this.words;
-    let held = 0;
-    for (let word = 0; word < QUICK_MAP_WORDS; word += 1) {
-      for (let bits = u32[this.quickMap + word]! | 0; bits !== 0; bits &= bits - 1) {
-        const list = word * 32 + (31 - Math.clz32(bits & -bits));
-        const head = this.quickLists + list;
-        let ptr = u32[head]!;
-        const keep = ptr === 0 ? 0 : (u32[(ptr >>> 2) + 1]! * (4 - quarters)) >>> 2;
-        while (ptr !== 0 && u32[(ptr >>> 2) + 1]! > keep) {
-          if (u32[(ptr >>> 2) - 1] !== ((list * 8) | CACHED)) throw corrupt("free", ptr);
-          u32[head] = u32[ptr >>> 2]!;
-          this.#release("free", (ptr - HEADER_BYTES) as Block);
-          ptr = u32[head]!;
-        }
-        if (ptr === 0) u32[this.quickMap + word]! &= ~(1 << list);
-        else held += u32[(ptr >>> 2) + 1]!;
-      }
-    }
-    return held;
   }
 
   #zero(ptr: Ptr, bytes: number): void {

@@ -11,6 +11,7 @@ import { HeapError, show } from "./errors.ts";
 import { clearIndex, insertFree } from "./free-index.ts";
 import type { Malloc } from "./malloc.ts";
 import { asPtr } from "./ptr.ts";
+import { QUICK_LISTS, QUICK_MAP_WORDS } from "./quick-lists.ts";
 import { setStart } from "./start-bits.ts";
 import type { HeapBuffer } from "./views.ts";
 
@@ -28,8 +29,8 @@ export function recoverHeap<B extends HeapBuffer>(heap: Malloc<B>): void {
   checkChain(u32, first, last, heap.alignment);
 
   clearIndex(u32, heap.index);
-  u32.fill(0, heap.quickMap, heap.quickMap + 4);
-  u32.fill(0, heap.quickLists, heap.quickLists + 192);
+  u32.fill(0, heap.quickMap, heap.quickMap + QUICK_MAP_WORDS);
+  u32.fill(0, heap.quickLists, heap.quickLists + QUICK_LISTS);
   u32[heap.largeHeldWord] = 0;
   u32[heap.budgetWord] = 0;
   for (let word = heap.lowest >>> 8; word <= (heap.end - 1) >>> 8; word += 1) u32[biasOf(heap, word * 256) + word] = 0;

@@ -5,6 +5,7 @@ import { NULL, type Ptr } from "../src/ptr.ts";
 import { runs, seedFromEnv } from "../src/testing/env.ts";
 import { random } from "../src/testing/stream.ts";
 import { allowLive, forget } from "../src/testing/heap-watch.ts";
+import { flush } from "../src/quick-lists.ts";
 import { neighbours } from "./neighbours.ts";
 import { refusalIn } from "./refusal.ts";
 
@@ -304,7 +305,7 @@ describe.each([8, 16] as const)(
       const blocks = blocksOf(heap, ...Array.from({ length: 40 }, (_, at) => 16 + (at % 5) * 24));
       blocks.forEach((ptr, at) => at % 7 !== 0 && heap.free(ptr));
       expect([...heap.blocks()].filter(({ state }) => state === "cached").length).toBeGreaterThan(10);
-      expect(crashEverywhere(heap, () => void heap.flush())).toBeGreaterThan(100);
+      expect(crashEverywhere(heap, () => void flush(heap))).toBeGreaterThan(100);
       expect([...heap.blocks()].filter(({ state }) => state === "cached")).toEqual([]);
     });
   },

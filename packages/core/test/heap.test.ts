@@ -5,6 +5,7 @@ import { Heap } from "../src/heap.ts";
 import { asPtr, NULL, type Ptr } from "../src/ptr.ts";
 import { random } from "../src/testing/stream.ts";
 import { allowLive } from "../src/testing/heap-watch.ts";
+import { flush } from "../src/quick-lists.ts";
 import { neighbours } from "./neighbours.ts";
 import { copyOf, expectSame, refusalIn, refusalOf } from "./refusal.ts";
 
@@ -156,7 +157,7 @@ describe("adopting", () => {
           expect(ptr).toBeLessThan(base + bytes);
           heap.free(ptr);
         }
-        heap.flush();
+        flush(heap);
         heap.check();
         expect(Buffer.compare(whole.subarray(0, base), before.subarray(0, base))).toBe(0);
         expect(Buffer.compare(whole.subarray(base + bytes), before.subarray(base + bytes))).toBe(0);
@@ -463,7 +464,7 @@ describe("roots", () => {
     expect([...heap.blocks()].every(({ state }) => state === "free")).toBe(true);
     heap.check();
     for (let i = 0; i < 50; i += 1) heap.setRoot(`root ${i}`, NULL);
-    heap.flush();
+    flush(heap);
     heap.check();
     expect(heap.stats().freeBytes).toBe(empty.freeBytes);
   });
@@ -508,7 +509,7 @@ describe("looking in", () => {
       { ptr: rest, size: 65536 - 8 - rest, state: "free" },
     ]);
     heap.free(c);
-    heap.flush();
+    flush(heap);
     expect([...heap.blocks()].filter(({ ptr }) => ptr >= pad).map(({ ptr, state }) => [ptr, state])).toEqual([
       [pad, "live"],
       [a, "live"],

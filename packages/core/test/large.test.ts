@@ -7,6 +7,7 @@ import { seedFromEnv } from "../src/testing/env.ts";
 import { replay } from "../src/testing/replay.ts";
 import { operations, powerLaw } from "../src/testing/stream.ts";
 import { allowLive } from "../src/testing/heap-watch.ts";
+import { flush } from "../src/quick-lists.ts";
 import { neighbours } from "./neighbours.ts";
 import { refusalOf } from "./refusal.ts";
 
@@ -48,7 +49,7 @@ describe.skipIf(memory === undefined).each(RANGES)("a heap in a range %s", (_, b
     replay(heap, stream, { alignment, everyOp: (index) => index % 4 === 0 && (heap.check(), (count += 1)) });
     expect(count).toBeGreaterThan(999);
     expect(heap.stats()).toMatchObject({ liveBlocks: 0, liveBytes: 0 });
-    heap.flush();
+    flush(heap);
     expect([...heap.blocks()].map(({ state }) => state)).toEqual(["free"]);
   });
 

@@ -5,6 +5,7 @@ import { asPtr, NULL, type Ptr } from "../src/ptr.ts";
 import { runs, seedFromEnv } from "../src/testing/env.ts";
 import { random } from "../src/testing/stream.ts";
 import { allowLive } from "../src/testing/heap-watch.ts";
+import { flush } from "../src/quick-lists.ts";
 import { neighbours } from "./neighbours.ts";
 import { copyOf, expectSame } from "./refusal.ts";
 
@@ -302,7 +303,7 @@ describe("free memory", () => {
       const [ptr] = live.splice(Math.floor(next() * live.length), 1);
       heap.free(ptr ?? NULL);
     }
-    heap.flush();
+    flush(heap);
     heap.check();
     const blocks = [...heap.blocks()];
     expect(blocks.every(({ state }) => state === "free")).toBe(true);
@@ -328,7 +329,7 @@ describe("free memory", () => {
         const [ptr] = live.splice(Math.floor(next() * live.length), 1);
         heap.free(ptr ?? NULL);
       }
-      heap.flush();
+      flush(heap);
       expect([...heap.blocks()], `seed ${seed}, round ${round}`).toEqual([whole]);
       heap.check();
     }

@@ -4,6 +4,7 @@ import { asPtr, NULL, offsetPtr, type Ptr } from "../src/ptr.ts";
 import { seedFromEnv } from "../src/testing/env.ts";
 import { random } from "../src/testing/stream.ts";
 import { allowLive, forget } from "../src/testing/heap-watch.ts";
+import { flush } from "../src/quick-lists.ts";
 import { neighbours } from "./neighbours.ts";
 import { refusalIn } from "./refusal.ts";
 
@@ -60,7 +61,7 @@ describe.each<[string, () => Heap]>([
   it("a block freed twice is noticed when both its neighbours have been merged with it", () => {
     const [a = NULL, b = NULL, c = NULL] = neighbours(heap, 2000, 2000, 2000, 40);
     for (const ptr of [a, c, b]) heap.free(ptr);
-    heap.flush();
+    flush(heap);
     const finding = `in free memory, which begins at ${hex(a)}; free each block once`;
     expect(answersTo(a)).toEqual(["ERR_DOUBLE_FREE the block is free already; free each block once"]);
     expect(answersTo(b)).toEqual([`ERR_DOUBLE_FREE ${finding}`]);
@@ -73,7 +74,7 @@ describe.each<[string, () => Heap]>([
     const blocks = Array.from({ length: 100 }, () => heap.malloc(40));
     const wall = heap.malloc(8);
     blocks.forEach((ptr) => heap.free(ptr));
-    heap.flush();
+    flush(heap);
     for (const ptr of blocks) expect(refusalIn(heap, () => heap.free(ptr)).code).toBe("ERR_DOUBLE_FREE");
     heap.free(wall);
     heap.check();
@@ -82,7 +83,7 @@ describe.each<[string, () => Heap]>([
   it("a block of the wilderness is free", () => {
     const ptr = heap.malloc(3000);
     heap.free(ptr);
-    heap.flush();
+    flush(heap);
     expect(refusalIn(heap, () => heap.free(ptr)).code).toBe("ERR_DOUBLE_FREE");
     expect(refusalIn(heap, () => heap.free(offsetPtr(ptr, 4000))).code).toBe("ERR_DOUBLE_FREE");
   });
@@ -176,7 +177,7 @@ describe.each<[string, () => Heap]>([
     const [a = NULL, b = NULL] = neighbours(heap, 3000, 3000, 40);
     heap.free(a);
     heap.free(b);
-    heap.flush();
+    flush(heap);
     // Beyond the links of the free block, where b's header was.
     heap.u32[(b >>> 2) - 2] = 3008;
     heap.u32[(b >>> 2) - 1] = 3008 | 1;

@@ -7,6 +7,7 @@ import { runs, seedFromEnv } from "../src/testing/env.ts";
 import { replay } from "../src/testing/replay.ts";
 import { ShadowHeap, type Watchable } from "../src/testing/shadow-heap.ts";
 import { bimodal, type Distribution, operations, powerLaw, random, uniform } from "../src/testing/stream.ts";
+import { flush } from "../src/quick-lists.ts";
 
 const PAGE_BYTES = 65536;
 
@@ -212,7 +213,7 @@ describe("any short program", () => {
         }
         for (const ptr of slots) shadow.free(ptr);
         shadow.close();
-        heap.flush();
+        flush(heap);
         heap.check();
         expect([...heap.blocks()].map(({ state }) => state)).toEqual(["free"]);
       });

@@ -1,13 +1,14 @@
 import { HEADER_BYTES } from "../src/boundary-tag.ts";
 import type { Heap } from "../src/heap.ts";
 import type { Ptr } from "../src/ptr.ts";
+import { flush } from "../src/quick-lists.ts";
 
 /**
  * Allocates blocks of more than 8 bytes that lie side by side, whatever the heap's policy of placement: nothing is free
  * but the wilderness and one block too small for any of them.
  */
 export function neighbours(heap: Heap, ...sizes: number[]): Ptr[] {
-  heap.flush();
+  flush(heap);
   for (;;) {
     const free = [...heap.blocks()].slice(0, -1).find(({ size, state }) => state === "free" && size > 8);
     if (free === undefined) break;
@@ -15,7 +16,7 @@ export function neighbours(heap: Heap, ...sizes: number[]): Ptr[] {
   }
   const [, small] = [heap.malloc(8), heap.malloc(8), heap.malloc(8)];
   heap.free(small);
-  heap.flush();
+  flush(heap);
 
   const blocks = sizes.map((size) => heap.malloc(size));
   blocks.forEach((ptr, at) => {

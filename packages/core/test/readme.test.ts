@@ -121,7 +121,7 @@ describe("core's README", () => {
   });
 
   it("has every method and getter of a heap, and every code of an error", () => {
-    const internal = new Set(["constructor", "heap", "isStale", "flush", "retake"]);
+    const internal = new Set(["constructor", "heap", "isStale", "release", "retake"]);
     const names: string[] = [];
     for (let proto: object = core.Heap.prototype; proto !== Object.prototype; proto = Object.getPrototypeOf(proto)) {
       names.push(...Object.getOwnPropertyNames(proto).filter((name) => !internal.has(name)));
