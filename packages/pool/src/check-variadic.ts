@@ -52,8 +52,9 @@ export function checkVariadic(u32: Uint32Array, control: number): void {
   }
   holds(2, last === at("last"), "the last region is another one", last);
 
-  const counts = { blocks: 0, free: 0 };
+  const counts = { blocks: 0, free: 0, tops: 0 };
   for (const buffer of buffersOf(u32, control)) checkChain(u32, control, buffer, counts);
+  holds(7, counts.tops === (at("top") === 0 ? 0 : 1), "the top is no block", at("top"));
   holds(6, countBits(u32, control, ranges, -1) === counts.blocks, "start bits without blocks", base);
   const damage = indexDamage(u32, control + (offsets.index >>> 2)) ?? ringDamage(u32, control);
   holds(7, damage === undefined, damage ?? "", base);
@@ -72,7 +73,12 @@ export function checkVariadic(u32: Uint32Array, control: number): void {
 }
 
 /** Invariants 2, 4, 5, 6 and 8 of one buffer; counts its blocks. */
-function checkChain(u32: Uint32Array, control: number, buffer: number, counts: { blocks: number; free: number }): void {
+function checkChain(
+  u32: Uint32Array,
+  control: number,
+  buffer: number,
+  counts: { blocks: number; free: number; tops: number },
+): void {
   const bytes = u32[buffer >>> 2]!;
   const first = buffer + BUFFER_BYTES;
   const last = first + bytes;
@@ -89,7 +95,10 @@ function checkChain(u32: Uint32Array, control: number, buffer: number, counts: {
     holds(4, span >= MIN_SPAN_BYTES && span % ALIGNMENT_BYTES === 0 && block + span <= last, `span ${span}`, block);
     holds(5, state === FREE || state === LIVE, `unknown state ${state}`, block);
     holds(5, state !== FREE || previousState !== FREE, "two neighbours are free", block);
-    if (state === FREE) {
+    if (block === u32[control + (offsets.top >>> 2)]) {
+      holds(7, state === FREE && block + span === last, "the top is not the free end of a buffer", block);
+      counts.tops += 1;
+    } else if (state === FREE) {
       counts.free += 1;
       holds(7, isLinked(u32, block), "free, but filed nowhere", block);
     }

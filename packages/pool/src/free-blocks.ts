@@ -9,6 +9,7 @@ import { clearIndex, insertFree } from "@heapwright/core/engine";
 import { VARIADIC_CONTROL } from "./layout.ts";
 
 const { offsets } = VARIADIC_CONTROL;
+const TOP = offsets.top >>> 2;
 const MARKS = offsets.marks >>> 2;
 /** Word address of the block that ring 0 is seen as, less that of the control block. */
 const RINGS = (offsets.rings >>> 2) - 2;
@@ -19,9 +20,9 @@ const PREV = 3;
 /** Spans from here on stand in the free index. */
 const SMALL_LIMIT_BYTES = 1024;
 
-/** Empties marks, rings and index. */
+/** Empties marks, rings and index; there is no top. */
 export function clearFree(u32: Uint32Array, control: number): void {
-  u32.fill(0, control + MARKS, control + RINGS + NEXT);
+  u32.fill(0, control + TOP, control + RINGS + NEXT);
   for (let ring = control + RINGS; ring < control + RING_WORDS_END; ring += 2) {
     u32[ring + NEXT] = ring << 2;
     u32[ring + PREV] = ring << 2;

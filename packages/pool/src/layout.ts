@@ -22,9 +22,10 @@
  *   fixed                                            variadic
  *   +104  member   bytes from block to block         +104  growBytes  of a buffer, a multiple of 16
  *   +108  count    blocks of a region                +108  tolerance  percent, at most 101
- *   +112  head     the block freed last, 0: none     +112  marks      bit n of 64: ring n may hold blocks
- *   +116  carved   end of the blocks ever handed out +120  rings      next and prev of 64, by span / 16
- *   +120  end      end of the last region's blocks   +632  index      free index, see core's engine
+ *   +112  head     the block freed last, 0: none     +112  top        the rest of the last buffer, 0: none
+ *   +116  carved   end of the blocks ever handed out +116  marks      bit n of 64: ring n may hold blocks
+ *   +120  end      end of the last region's blocks   +124  rings      next and prev of 64, by span / 16
+ *                                                    +636  index      free index, see core's engine
  * ```
  *
  * The page table has a word for each page of 4 KiB from the pool's lowest to its highest: a bias, such that
@@ -76,7 +77,8 @@
  * Free blocks of less than 1024 bytes stand in the ring of just their span, so that the lowest ring that holds something
  * is the best fit; larger ones in core's free index. Both are linked through the payloads, by the addresses of blocks, and
  * a ring is seen as the block whose links would lie where its own do. The marks of rings that have become empty are taken
- * back when a search meets them.
+ * back when a search meets them. The FREE block at the end of the buffer made last, `top`, stands in neither: what is cut
+ * from it and merged into it costs less, and it is cut last.
  *
  * Invariants of the variadic pool:
  *
@@ -87,8 +89,8 @@
  *     each block's `previous` is the span of the one before it, 0 for the first.
  *  5. A block is LIVE or FREE; no two neighbours are FREE.
  *  6. The start bits are those of the chains' payloads, and no others.
- *  7. Every FREE block stands once in the ring or the free index where its span belongs, and nothing else does; marks
- *     cover every ring that is not empty.
+ *  7. Every FREE block but `top` stands once in the ring or the free index where its span belongs, and nothing else does;
+ *     marks cover every ring that is not empty. `top` is the last block of a buffer.
  *  8. Conservation: live + free spans == bytes of the buffers.
  *
  * @module
@@ -154,6 +156,7 @@ export const VARIADIC_CONTROL: StructCodec<
   { [K in keyof CommonFields]: CommonFields[K] } & {
     growBytes: Word;
     tolerance: Word;
+    top: Word;
     marks: Words;
     rings: Words;
     index: Words;
@@ -162,6 +165,7 @@ export const VARIADIC_CONTROL: StructCodec<
   ...COMMON,
   growBytes: u32,
   tolerance: u32,
+  top: u32,
   marks: /* @__PURE__ */ array(u32, RING_COUNT / 32),
   rings: /* @__PURE__ */ array(u32, 2 * RING_COUNT),
   index: /* @__PURE__ */ array(u32, FREE_INDEX_BYTES / 4),

@@ -35,6 +35,7 @@ const FIRST = offsets.first >>> 2;
 const LAST = offsets.last >>> 2;
 const GROW = offsets.growBytes >>> 2;
 const TOLERANCE = offsets.tolerance >>> 2;
+const TOP = offsets.top >>> 2;
 const REGION_BYTES = VARIADIC_REGION.size;
 const NEXT = VARIADIC_REGION.offsets.next >>> 2;
 const BLOCK = VARIADIC_REGION.offsets.block >>> 2;
@@ -83,7 +84,9 @@ export function addBuffer(backing: Allocator, control: number, span: number): bo
   writeHeader(u32, first + bytes, bytes, HEADER_BYTES, RESERVED);
   setStart(u32, biasOf(u32, control, region), (first + HEADER_BYTES) >>> 0);
   u32[word + FILLED] = buffer + bytes + BUFFER_OVERHEAD_BYTES;
-  fileFree(u32, control, first, bytes);
+  const top = u32[control + TOP]!;
+  if (top !== 0) fileFree(u32, control, top, spanOf(u32, top));
+  u32[control + TOP] = first;
   return true;
 }
 

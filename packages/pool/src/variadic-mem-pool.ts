@@ -45,6 +45,7 @@ const MAX_BYTES = 2 ** 32 - 2 ** 17;
 const { offsets } = VARIADIC_CONTROL;
 const GROW = offsets.growBytes >>> 2;
 const TOLERANCE = offsets.tolerance >>> 2;
+const TOP = offsets.top >>> 2;
 const RINGS = offsets.rings >>> 2;
 const INDEX = offsets.index >>> 2;
 const REGION_BLOCK = VARIADIC_REGION.offsets.block >>> 2;
@@ -64,6 +65,8 @@ const REGION_BLOCK = VARIADIC_REGION.offsets.block >>> 2;
 export class VariadicMemPool extends Pool implements Allocator {
   /** @internal Word address of the free index. */
   declare readonly index: number;
+  /** @internal Word address of the control block's `top`. */
+  declare readonly top: number;
   /** @internal Word address of the rings. */
   declare readonly rings: number;
   /** @internal */
@@ -84,6 +87,7 @@ export class VariadicMemPool extends Pool implements Allocator {
   constructor(growSize: number | Opened, tolerancePercent?: number, options?: PoolOptions) {
     super(isOpened(growSize) ? growSize : makeVariadic(growSize, tolerancePercent, options));
     this.index = this.control + INDEX;
+    this.top = this.control + TOP;
     this.rings = this.control + RINGS - NEXT_FREE;
     this.tolerance = this.words[this.control + TOLERANCE]!;
   }
@@ -218,6 +222,22 @@ export class VariadicMemPool extends Pool implements Allocator {
         }
         return ((block + HEADER_BYTES) >>> 0) as Ptr;
       }
+      const top = u32[this.top]!;
+      if (top !== 0) {
+        whole = u32[(top >>> 2) + TAG]!;
+        const end = (top + whole) >>> 0;
+        if ((whole & STATE_BITS) !== FREE || u32[end >>> 2] !== whole) throw corrupt("malloc", top + HEADER_BYTES);
+        if (whole >= span) {
+          if (whole - span < MIN_SPAN_BYTES) {
+            u32[this.top] = 0;
+            u32[(top >>> 2) + TAG] = whole | LIVE;
+          } else {
+            const page = ((top >>> 12) - this.firstPage) >>> 0;
+            u32[this.top] = split(u32, u32[(this.table + page) | 0]!, top, whole, span, LIVE);
+          }
+          return ((top + HEADER_BYTES) >>> 0) as Ptr;
+        }
+      }
       if (!this.refresh()) {
         this.expectAlive("malloc");
         if (!addBuffer(this.backing, this.control, span)) return NULL;
@@ -241,19 +261,21 @@ export class VariadicMemPool extends Pool implements Allocator {
     const left = (block - previous) >>> 0;
     const rightTag = u32[(right >>> 2) + TAG]!;
     const leftTag = u32[(left >>> 2) + TAG]!;
+    const isTop = right === u32[this.top];
     const takesRight = (rightTag & STATE_BITS) === FREE;
     const takesLeft = (leftTag & STATE_BITS) === FREE && previous !== 0;
     if (
       u32[right >>> 2] !== span ||
       (previous !== 0 && (leftTag & ~STATE_BITS) >>> 0 !== previous) ||
-      (takesRight && !isLinked(u32, right)) ||
+      (takesRight && !isTop && !isLinked(u32, right)) ||
       (takesLeft && !isLinked(u32, left))
     ) {
       throw corrupt("free", ptr);
     }
     const bias = u32[(this.table + (((ptr >>> 12) - this.firstPage) >>> 0)) | 0]!;
     if (takesRight) {
-      if (rightTag < SMALL_LIMIT_BYTES) unring(u32, right);
+      if (isTop) u32[this.top] = 0;
+      else if (rightTag < SMALL_LIMIT_BYTES) unring(u32, right);
       else unlink(u32, index, right, rightTag);
       span = (span + rightTag) >>> 0;
       clearStart(u32, bias, (right + HEADER_BYTES) >>> 0);
@@ -268,7 +290,8 @@ export class VariadicMemPool extends Pool implements Allocator {
     }
     u32[(block >>> 2) + TAG] = span;
     u32[(block + span) >>> 2] = span;
-    fileFree(u32, this.control, block, span);
+    if (isTop) u32[this.top] = block;
+    else fileFree(u32, this.control, block, span);
   }
 
   /**
