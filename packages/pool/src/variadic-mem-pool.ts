@@ -24,7 +24,7 @@ import {
 import { addBuffer, blockAround, buffersOf, makeVariadic } from "./variadic-buffers.ts";
 
 // Local, because V8 folds a module's own constants into its code and reads imported ones at every use.
-const { FREE, LIVE, RESERVED } = STATE;
+const { FREE, LIVE } = STATE;
 const STATE_BITS = 7;
 const HEADER_BYTES = 8;
 const MIN_SPAN_BYTES = 32;
@@ -109,9 +109,9 @@ export class VariadicMemPool extends Pool implements Allocator {
    * Allocates. O(1) amortised.
    *
    * @param size - payload bytes, a whole number from 0; 0 gives a distinct block of the smallest size
-   * @returns the payload of the smallest free block that is large enough, of equal ones the one freed last; cut to size
-   * where the rest is worth a block and more than the tolerance, or at the end of a buffer; `NULL` when there is none and the backing has no room
-   * for another buffer
+   * @returns the payload of the smallest free block that is large enough, of equal ones the one freed last, cut to size
+   * where the rest is worth a block and more than the tolerance; else what is cut from the end of the last buffer; `NULL`
+   * when the backing has no room for another one
    * @throws HeapError `ERR_INVALID_ARGUMENT` for anything but a whole number from 0, `ERR_DESTROYED`, `ERR_CORRUPT` when
    * something wrote over a header or into a free block
    */
@@ -209,10 +209,8 @@ export class VariadicMemPool extends Pool implements Allocator {
       }
       if (block !== 0) {
         const rest = (whole - span) >>> 0;
-        // The rest of a buffer is cut to size, whatever the tolerance, as space that was never handed out is.
-        const isLast = (u32[((block + whole) >>> 2) + TAG]! & STATE_BITS) === RESERVED;
         const isTolerable = rest * 100 <= this.tolerance * ((whole + span) / 2 - HEADER_BYTES);
-        if (rest < MIN_SPAN_BYTES || (isTolerable && !isLast)) {
+        if (rest < MIN_SPAN_BYTES || isTolerable) {
           u32[(block >>> 2) + TAG] = whole | LIVE;
         } else {
           const page = ((block >>> 12) - this.firstPage) >>> 0;
