@@ -233,6 +233,19 @@ describe.each([8, 16] as const)(
       expect([stateAt(heap, a), stateAt(heap, b)]).toEqual(["cached", "cached"]);
     });
 
+    it("free to a quick list of large blocks, and malloc from there", () => {
+      const heap = new Heap({ bytes: 1 << 18, alignment });
+      heap.malloc(200_000);
+      const [, a = NULL] = neighbours(heap, 40, 1200, 40);
+      expect(crashEverywhere(heap, () => void heap.free(a), a)).toBeGreaterThan(2);
+      expect(stateAt(heap, a)).toBe("cached");
+      // Whatever else is done while it is there is recovered too.
+      expect(crashEverywhere(heap, () => heap.malloc(60))).toBeGreaterThan(2);
+      expect(stateAt(heap, a)).toBe("cached");
+      expect(crashEverywhere(heap, () => heap.malloc(1200))).toBeGreaterThan(1);
+      expect(stateAt(heap, a)).toBe("live");
+    });
+
     it.each([
       ["no free neighbour", []],
       ["a free neighbour to the left", [0]],
