@@ -8,7 +8,7 @@ import { parseArgs } from "node:util";
 
 import { MICRO_WORKS, microCommand } from "./micro-command.ts";
 import { buildLibc } from "./peers/libc.ts";
-import { LIBC, MICRO_PEERS, REPLAY_PEERS, usualPeers } from "./peers.ts";
+import { LIBC, MICRO_PEERS, REPLAY_PEERS, USUAL_REPLAY_PEERS } from "./peers.ts";
 import { progressOn } from "./progress.ts";
 import { replayCommand } from "./replay-command.ts";
 import type { RoundOptions } from "./rounds.ts";
@@ -61,11 +61,11 @@ async function main(): Promise<void> {
   };
   const progress = progressOn(process.stderr);
   if (command === "replay") {
-    const launches = launchesOf(chosen("--only", values.only, REPLAY_PEERS, usualPeers(REPLAY_PEERS)));
+    const launches = launchesOf(chosen("--only", values.only, REPLAY_PEERS, USUAL_REPLAY_PEERS));
     await replayCommand({ ...rounds, paths, launches, json, html }, progress);
   } else if (command === "micro") {
     const works = chosen("--work", values.work, Object.keys(MICRO_WORKS));
-    const launches = launchesOf(chosen("--only", values.only, MICRO_PEERS, usualPeers(MICRO_PEERS)));
+    const launches = launchesOf(chosen("--only", values.only, MICRO_PEERS, MICRO_PEERS));
     await microCommand({ ...rounds, works, launches, json }, progress);
   } else {
     throw new Error(`no command "${command}"\n\n${USAGE}`);

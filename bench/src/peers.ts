@@ -22,19 +22,14 @@ const MICRO_LOADERS: Readonly<Record<string, () => Promise<MicroPeerModule>>> = 
 /** Those that serve blocks of one size only. */
 export const ONE_SIZE_PEERS: ReadonlySet<string> = new Set(["pool-fixed"]);
 
-/** Measured only when `--only` names them: pool does not export them yet. */
-const ON_DEMAND: ReadonlySet<string> = new Set(["pool-fixed", "pool-variadic"]);
-
 /** What `replay --only` takes, in the order of the tables. */
 export const REPLAY_PEERS: readonly string[] = [...Object.keys(REPLAY_LOADERS), LIBC];
 
 /** What `micro --only` takes, in the order of the tables. */
 export const MICRO_PEERS: readonly string[] = [...Object.keys(MICRO_LOADERS), LIBC];
 
-/** @returns those of the names that are measured when none is chosen */
-export function usualPeers(names: readonly string[]): readonly string[] {
-  return names.filter((name) => !ON_DEMAND.has(name));
-}
+/** What is replayed when `--only` names nothing: the pool is left out, to keep the first run short. */
+export const USUAL_REPLAY_PEERS: readonly string[] = REPLAY_PEERS.filter((name) => name !== "pool-variadic");
 
 /** @param name - one of {@link REPLAY_PEERS}, not libc */
 export function loadPeer(name: string): Promise<PeerModule> {

@@ -97,14 +97,15 @@ function checkQuickLists<B extends HeapBuffer>(heap: Malloc<B>, cached: number, 
   for (let list = 0; list < QUICK_LISTS; list += 1) {
     const isSmall = list < LARGE_LISTS;
     const marked = isSmall ? (u32[heap.quickMap + (list >>> 5)]! >>> (list & 31)) & 1 : 1;
-    for (let ptr = u32[heap.quickLists + list]!; ptr !== 0; ptr = u32[ptr >>> 2]!) {
+    const end = isSmall ? 1 : 0;
+    if (marked === 0) holds(6, u32[heap.quickLists + list] === 0, `quick list ${list} is not marked`, heap.base);
+    for (let ptr = u32[heap.quickLists + list]!; ptr > end; ptr = u32[ptr >>> 2]!) {
       const block = ptr - HEADER_BYTES;
       const span = spanOf(u32, block);
       const next = u32[ptr >>> 2]!;
-      holds(6, marked === 1, "in a quick list that is not marked", block);
       holds(6, stateOf(u32, block) === CACHED, "in a quick list, but not cached", block);
       holds(6, listOf(span) === list, "misplaced in a quick list", block);
-      const held = next === 0 ? span : span + u32[(next >>> 2) + 1]!;
+      const held = next <= end ? span : span + u32[(next >>> 2) + 1]!;
       holds(6, !isSmall || u32[(ptr >>> 2) + 1] === held, "tells something else than its list holds", block);
       found += 1;
       bytes += span;

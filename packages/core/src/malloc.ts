@@ -14,7 +14,7 @@ import { extend } from "./growth.ts";
 import { ALIGNMENT_SHIFT_BITS, SUPERBLOCK } from "./layout.ts";
 import { badCount, badSize, corrupt, isCount, refusal } from "./misuse.ts";
 import { asPtr, type Block, NULL, type Ptr } from "./ptr.ts";
-import { flush, mayHold, popLarge, pushLarge, pushSmall } from "./quick-lists.ts";
+import { flush, LARGE_SPAN_BYTES, mayHold, popLarge, pushLarge, pushSmall } from "./quick-lists.ts";
 import { clearStart, isStart } from "./start-bits.ts";
 import { type HeapBuffer, Views } from "./views.ts";
 
@@ -22,6 +22,8 @@ const { LIVE, CACHED, FREE } = STATE;
 const STATE_BITS = 7;
 const HEADER_BYTES = 8;
 const MIN_SPAN_BYTES = 16;
+/** Head of a small quick list that is empty and has paid for its first block; pointers are larger. */
+const PAID = 1;
 /** Largest payload that a quick list may serve. */
 const QUICK_PAYLOAD_BYTES = 1000;
 /** Span words from here on are of no quick list. */
@@ -37,7 +39,7 @@ const MAX_PAYLOAD_BYTES = 0xffff_ff00;
 /** Sizes below it and what is added to them are small integers to V8. */
 const SMI_BYTES = 0x7fff_ff00;
 /** From here on a block is large enough to be worth a gap in front, of the second size. */
-const LARGE_SPAN_BYTES = 1024;
+const GAP_SPAN_BYTES = 1024;
 const GAP_BYTES = 256;
 /** Up to here a loop over words beats `fill` and `copyWithin`. */
 const LOOP_BYTES = 256;
@@ -121,7 +123,7 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
       const u32 = this.words;
       const list = this.quickLists + (span >>> 3);
       const ptr = u32[list]!;
-      if (ptr) {
+      if (ptr > PAID) {
         const word = ptr >>> 2;
         if ((u32[word - 1]! | 0) !== (span | CACHED)) throw corrupt("malloc", ptr);
         u32[word - 1] = span | LIVE;
@@ -143,35 +145,36 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
   free(ptr: Ptr): void {
     const u32 = this.words;
     if (typeof ptr === "number" && ptr >= this.lowest && ptr < this.end && isPayloadAddress(ptr)) {
+      const word = ptr >>> 2;
+      const tag = u32[word - 1]!;
       const starts = u32[(u32[this.directory + (ptr >>> this.granule)]! + (ptr >>> 8)) | 0]!;
-      if (((starts >>> (ptr >>> 3)) & 1) !== 0) {
-        const word = ptr >>> 2;
-        const tag = u32[word - 1]!;
-        if ((tag & STATE_BITS) === LIVE) {
-          if (tag >= QUICK_TAG_LIMIT) return pushLarge(this, ptr, tag - LIVE);
-          const list = tag >>> 3;
-          const first = u32[this.quickLists + list]!;
-          let held = tag - LIVE;
-          if (first === 0) {
-            // One block that comes and goes costs no budget: a marked list's first is accounted for.
-            if (((u32[this.quickMap + (list >>> 5)]! >>> list) & 1) === 0) return pushSmall(this, ptr, held);
-          } else {
-            const left = (u32[this.budgetWord]! - held) | 0;
-            if (left < 0) return pushSmall(this, ptr, held);
-            u32[this.budgetWord] = left;
-            held += u32[(first >>> 2) + 1]!;
-          }
-          u32[word - 1] = tag + (CACHED - LIVE);
-          u32[word] = first;
-          u32[word + 1] = held;
-          u32[this.quickLists + list] = ptr;
-          return;
+      if (((starts >>> (ptr >>> 3)) & 1) !== 0 && (tag & STATE_BITS) === LIVE && tag < QUICK_TAG_LIMIT) {
+        const list = this.quickLists + (tag >>> 3);
+        const first = u32[list]!;
+        let held = tag - LIVE;
+        if (first === 0) return this.#freeSlowly(ptr);
+        if (first !== PAID) {
+          const left = (u32[this.budgetWord]! - held) | 0;
+          if (left < 0) return this.#freeSlowly(ptr);
+          u32[this.budgetWord] = left;
+          held += u32[(first >>> 2) + 1]!;
         }
+        u32[word - 1] = tag + (CACHED - LIVE);
+        u32[word] = first;
+        u32[word + 1] = held;
+        u32[list] = ptr;
+        return;
       }
     }
+    this.#freeSlowly(ptr);
+  }
+
+  /** Frees what no quick list takes at once, and refuses what is no live block. */
+  #freeSlowly(ptr: Ptr): void {
     if (ptr === NULL) return;
-    if (this.isStale()) return this.free(ptr);
-    throw refusal(this, "free", ptr);
+    const span = this.#liveSpan("free", ptr);
+    if (span < LARGE_SPAN_BYTES) pushSmall(this, ptr, span);
+    else pushLarge(this, ptr, span);
   }
 
   /**
@@ -309,7 +312,7 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
       const last = Math.min(list + (span >>> 6), this.quickLists + QUICK_LIST_LAST);
       for (let at = list + 1; at <= last; at += 1) {
         const ptr = u32[at]!;
-        if (ptr) {
+        if (ptr > PAID) {
           const word = ptr >>> 2;
           const tag = u32[word - 1]!;
           if (tag >>> 3 !== at - this.quickLists || (tag & STATE_BITS) !== CACHED) throw corrupt("malloc", ptr);
@@ -334,7 +337,7 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
       const topSpan = this.#topSpan(u32, top);
       const isUsed = (top + span) >>> 0 <= (this.base + u32[this.footprintWord]!) >>> 0;
       if (topSpan >= span && (isUsed || !mayHold(this, FLUSH_SHARE_SHIFT_BITS))) {
-        const gap = span >= LARGE_SPAN_BYTES && u32[this.index] === 0 && topSpan >= span + GAP_BYTES ? GAP_BYTES : 0;
+        const gap = span >= GAP_SPAN_BYTES && u32[this.index] === 0 && topSpan >= span + GAP_BYTES ? GAP_BYTES : 0;
         if (gap !== 0) this.#leaveGap(u32, top, topSpan);
         this.#cutTop(u32, top + gap, topSpan - gap, span);
         return asPtr(top + gap + HEADER_BYTES);

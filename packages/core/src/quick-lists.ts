@@ -4,7 +4,7 @@
  *
  * ```text
  *   quickLists[span / 8] -> ptr            ptr            ptr            small: spans below 1016, a list for each
- *                           next 0x...  -> next 0x...  -> next 0
+ *                           next 0x...  -> next 0x...  -> next 1
  *                           held 3 * s     held 2 * s     held s
  *
  *   quickLists[128 + (span / 8) % 64] -> ptr -> ptr -> 0                 large: several spans to a list
@@ -15,7 +15,8 @@
  *
  * Of the 1/16, large lists have 1/8, and what they hold is counted at each push and pop. Small lists have the rest: each
  * push takes from a budget, no pop gives back, and when the budget is used up the lists are counted. A list that is marked
- * has paid for its first block, so that one block that comes and goes costs no budget.
+ * has paid for its first block, so that one block that comes and goes costs no budget: it ends in 1, where one that is not
+ * marked has 0 for a head.
  *
  * malloc() and free() do the frequent part themselves: they pop, and push where neither a mark nor the budget is missing.
  *
@@ -36,6 +37,8 @@ export const QUICK_LISTS = 192;
 export const QUICK_MAP_WORDS = 4;
 
 const { CACHED } = STATE;
+/** The end of a small list that is marked. */
+const PAID = 1;
 const LARGE_LIST_MASK = 63;
 /** All lists hold at most the footprint shifted by this. */
 const SHARE_SHIFT_BITS = 4;
@@ -68,8 +71,8 @@ export function pushSmall<B extends HeapBuffer>(heap: Malloc<B>, ptr: Ptr, span:
   u32[heap.quickMap + (list >>> 5)]! |= 1 << list;
   const first = u32[heap.quickLists + list]!;
   setTag(u32, ptr - HEADER_BYTES, span, CACHED);
-  u32[ptr >>> 2] = first;
-  u32[(ptr >>> 2) + 1] = first === 0 ? span : u32[(first >>> 2) + 1]! + span;
+  u32[ptr >>> 2] = first === 0 ? PAID : first;
+  u32[(ptr >>> 2) + 1] = first <= PAID ? span : u32[(first >>> 2) + 1]! + span;
   u32[heap.quickLists + list] = ptr;
 }
 
@@ -136,15 +139,19 @@ function thinOut<B extends HeapBuffer>(heap: Malloc<B>, quarters: number): numbe
       const list = word * 32 + (31 - Math.clz32(bits & -bits));
       const head = heap.quickLists + list;
       let ptr = u32[head]!;
-      const keep = ptr === 0 ? 0 : (u32[(ptr >>> 2) + 1]! * (4 - quarters)) >>> 2;
-      while (ptr !== 0 && u32[(ptr >>> 2) + 1]! > keep) {
+      const keep = ptr <= PAID ? 0 : (u32[(ptr >>> 2) + 1]! * (4 - quarters)) >>> 2;
+      while (ptr > PAID && u32[(ptr >>> 2) + 1]! > keep) {
         if (u32[(ptr >>> 2) - 1] !== ((list * 8) | CACHED)) throw corrupt("free", ptr);
         u32[head] = u32[ptr >>> 2]!;
         heap.release("free", (ptr - HEADER_BYTES) as Block);
         ptr = u32[head]!;
       }
-      if (ptr === 0) u32[heap.quickMap + word]! &= ~(1 << list);
-      else held += u32[(ptr >>> 2) + 1]!;
+      if (ptr > PAID) {
+        held += u32[(ptr >>> 2) + 1]!;
+      } else {
+        u32[head] = 0;
+        u32[heap.quickMap + word]! &= ~(1 << list);
+      }
     }
   }
   return held;
