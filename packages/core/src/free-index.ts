@@ -8,17 +8,19 @@
  *   index (word address)
  *     +0            bit w: word w of the map is not 0
  *     +1 .. +13     map, a bit for each bin that holds something
- *     +14 .. +429   bins: the block filed last, 0: none
+ *     +14 .. +429   bins: the block filed last, 1: none
  *
  *   bin of a span   16 * (log - 7) + (span >>> (log - 4)),  log = floor(log2(span)), at least 7
  *
  *   a FREE block
  *     0        8        12       16
  *     +--------+--------+--------+----
- *     | header | next   | prev   |           next: a block, 0 in the last
+ *     | header | next   | prev   |           next: a block, 1 in the last
  *     +--------+--------+--------+----       prev: a block; in the first, the address at which a block would lie whose
  *                                            `next` is the bin, so that nobody has to ask which is the first
  * ```
+ *
+ * Lists end in 1, so that a free block that someone filled with zeros is no end.
  *
  * Marks are set without asking whether they are set: sizes are random, and a branch that the processor cannot foresee
  * costs as much as ten instructions.
@@ -36,6 +38,8 @@ const BIN_COUNT = 416;
 const TAG = 1;
 const NEXT = 2;
 const PREV = 3;
+/** What stands for no block at a list's end. */
+const END = 1;
 /** What bestFit() looks at in a bin: far more than one holds, but where someone frees thousands of one wide bin. */
 const CANDIDATES = 64;
 
@@ -54,7 +58,8 @@ function holderOf(index: number, bin: number): number {
 
 /** Empties an index. */
 export function clearIndex(u32: Uint32Array, index: number): void {
-  u32.fill(0, index, index + BINS + BIN_COUNT);
+  u32.fill(0, index, index + BINS);
+  u32.fill(END, index + BINS, index + BINS + BIN_COUNT);
 }
 
 /** Files a FREE block. O(1). */
@@ -68,14 +73,14 @@ export function insertFree(u32: Uint32Array, index: number, block: number, span:
   u32[head] = block;
   u32[index + MAP + (bin >>> 5)]! |= 1 << bin;
   u32[index]! |= 1 << (bin >>> 5);
-  if (first !== 0) u32[(first >>> 2) + PREV] = block;
+  if (first !== END) u32[(first >>> 2) + PREV] = block;
 }
 
 /** Whether a block's links lead back to it: a write into free memory is noticed here, before the links are followed. */
 export function isLinked(u32: Uint32Array, block: number): boolean {
   const next = u32[(block >>> 2) + NEXT]!;
   const prev = u32[(block >>> 2) + PREV]!;
-  return u32[(prev >>> 2) + NEXT] === block && (next === 0 || u32[(next >>> 2) + PREV] === block);
+  return u32[(prev >>> 2) + NEXT] === block && (next === END || u32[(next >>> 2) + PREV] === block);
 }
 
 /**
@@ -88,15 +93,15 @@ export function unlink(u32: Uint32Array, index: number, block: number, span: num
   const prev = u32[(block >>> 2) + PREV]!;
   const link = (prev >>> 2) + NEXT;
   if (u32[link] !== block) return false;
-  if (next !== 0) {
+  if (next !== END) {
     if (u32[(next >>> 2) + PREV] !== block) return false;
     u32[(next >>> 2) + PREV] = prev;
     u32[link] = next;
     return true;
   }
-  u32[link] = 0;
+  u32[link] = END;
   const bin = binOf(span);
-  if (u32[index + BINS + bin] === 0) unmark(u32, index, bin);
+  if (u32[index + BINS + bin] === END) unmark(u32, index, bin);
   return true;
 }
 
@@ -119,7 +124,7 @@ function unmark(u32: Uint32Array, index: number, bin: number): void {
 export function goodFit(u32: Uint32Array, index: number, span: number): Block {
   const bin = binOf(span);
   const first = u32[index + BINS + bin]!;
-  if (first !== 0 && u32[(first >>> 2) + TAG]! >= span) return first as Block;
+  if (first !== END && u32[(first >>> 2) + TAG]! >= span) return first as Block;
   return firstFrom(u32, index, bin + 1);
 }
 
@@ -155,7 +160,7 @@ function smallestOf(u32: Uint32Array, first: number, span: number): Block {
   let best = 0;
   let bestSpan = 0xffff_ffff;
   let block = first;
-  for (let seen = 0; block !== 0 && seen < CANDIDATES; seen += 1) {
+  for (let seen = 0; block > END && seen < CANDIDATES; seen += 1) {
     const found = u32[(block >>> 2) + TAG]!;
     if (found === span) return block as Block;
     if (found > span && found < bestSpan) {
@@ -170,7 +175,7 @@ function smallestOf(u32: Uint32Array, first: number, span: number): Block {
 /** Every block of an index with its bin, for check() and tests, in no order of addresses. */
 export function* indexedBlocks(u32: Uint32Array, index: number): Generator<Block> {
   for (let bin = 0; bin < BIN_COUNT; bin += 1) {
-    for (let block = u32[index + BINS + bin]!; block !== 0; block = u32[(block >>> 2) + NEXT]!) yield block as Block;
+    for (let block = u32[index + BINS + bin]!; block > END; block = u32[(block >>> 2) + NEXT]!) yield block as Block;
   }
 }
 
@@ -179,10 +184,10 @@ export function indexDamage(u32: Uint32Array, index: number): string | undefined
   for (let bin = 0; bin < BIN_COUNT; bin += 1) {
     const first = u32[index + BINS + bin]!;
     const bit = (u32[index + MAP + (bin >>> 5)]! >>> (bin & 31)) & 1;
-    if ((bit === 1) !== (first !== 0)) return `the mark of bin ${bin} is wrong`;
-    if (first !== 0 && u32[(first >>> 2) + PREV] !== holderOf(index, bin))
+    if ((bit === 1) !== (first !== END)) return `the mark of bin ${bin} is wrong`;
+    if (first !== END && u32[(first >>> 2) + PREV] !== holderOf(index, bin))
       return `bin ${bin} and its first block disagree`;
-    for (let block = first; block !== 0; block = u32[(block >>> 2) + NEXT]!) {
+    for (let block = first; block > END; block = u32[(block >>> 2) + NEXT]!) {
       if (!isLinked(u32, block)) return `the list of bin ${bin} is broken`;
       if (binOf(u32[(block >>> 2) + TAG]!) !== bin) return `bin ${bin} holds a block of another size`;
     }

@@ -16,6 +16,7 @@ import { struct, u32 } from "./codec.ts";
 import { HeapError, show } from "./errors.ts";
 import { SUPERBLOCK } from "./layout.ts";
 import type { Malloc } from "./malloc.ts";
+import { corrupt } from "./misuse.ts";
 import { asPtr, NULL, type Ptr } from "./ptr.ts";
 import type { HeapBuffer } from "./views.ts";
 
@@ -72,7 +73,10 @@ function setState<B extends HeapBuffer>(heap: Malloc<B>, record: Ptr, state: num
 
 function find<B extends HeapBuffer>(heap: Malloc<B>, text: Uint8Array): Ptr {
   let record = firstOf(heap);
-  while (record !== NULL && !isNamed(heap, record, text)) record = asPtr(RECORD.get.next(heap, record));
+  for (let seen = 0; record !== NULL && !isNamed(heap, record, text); seen += RECORD.size) {
+    if (seen > heap.end) throw corrupt("root", record);
+    record = asPtr(RECORD.get.next(heap, record));
+  }
   return record;
 }
 
