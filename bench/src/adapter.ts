@@ -51,10 +51,10 @@ const MIN_BYTES = 2 ** 20;
 const MAX_BYTES = 2 ** 32 - 2 ** 16;
 
 const ROOM_FACTOR = 1.25;
-const ROOM_BYTES = 2 ** 16;
+const ROOM_BYTES = 2 ** 14;
 
 /**
- * What a heap of fixed size begins with, as someone makes it who knows the load: a quarter more than its peak, and 64 KiB.
+ * What a heap of fixed size begins with, as someone makes it who knows the load: a quarter more than its peak, and 16 KiB.
  * A load that does not fit, because it fragments the heap more than that, gets twice as much.
  */
 export function firstBytesFor({ peakBytes }: Load): number {

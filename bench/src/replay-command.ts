@@ -63,7 +63,7 @@ function methodOf(options: RoundOptions): string[] {
   return [
     `ns/op: median of ${rounds} interleaved rounds of ${roundMilliseconds} ms after ${warmMilliseconds} ms of warm-up, ` +
       "one process per allocator; one operation is an allocate, a reallocate or a free.",
-    "Heaps: 1.25 times the trace's peak and 64 KiB, doubled until the trace fits; others at most 8 times the peak.",
+    "Heaps: 1.25 times the trace's peak and 16 KiB, doubled until the trace fits; others at most 8 times the peak.",
     "Utilisation: peak live payload over footprint. Means: geometric for times and ratios, arithmetic for utilisation.",
   ];
 }
