@@ -118,7 +118,7 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
    * ```
    */
   malloc(size: number): Ptr {
-    if (typeof size === "number" && size <= QUICK_PAYLOAD_BYTES && (size | 0) === size && size >= 0) {
+    if (typeof size === "number" && size <= QUICK_PAYLOAD_BYTES && size >>> 0 === size) {
       const span = size <= 8 ? MIN_SPAN_BYTES : (size + this.rounding) & this.mask;
       const u32 = this.words;
       const list = this.quickLists + (span >>> 3);
@@ -144,7 +144,7 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
    */
   free(ptr: Ptr): void {
     const u32 = this.words;
-    if (typeof ptr === "number" && ptr >= this.lowest && ptr < this.end && isPayloadAddress(ptr)) {
+    if (typeof ptr === "number" && isPayloadAddress(ptr) && this.#isInside(ptr >>> 0)) {
       const word = ptr >>> 2;
       const tag = u32[word - 1]!;
       const starts = u32[(u32[this.directory + (ptr >>> this.granule)]! + (ptr >>> 8)) | 0]!;
@@ -393,6 +393,11 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
     return (tag & STATE_BITS) === FREE ? tag : 0;
   }
 
+  /** All sides unsigned, so that V8 compares 32-bit words whatever it knows of the address. */
+  #isInside(address: number): boolean {
+    return address >= this.lowest >>> 0 && address < this.end >>> 0;
+  }
+
   /** The start bits that speak of an address. */
   #bias(address: number): number {
     return this.words[this.directory + (address >>> this.granule)]!;
@@ -461,7 +466,7 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
 
   /** The span of a live block, or the error that says why there is none. */
   #liveSpan(call: string, ptr: Ptr): number {
-    if (typeof ptr === "number" && ptr >= this.lowest && ptr < this.end && isPayloadAddress(ptr)) {
+    if (typeof ptr === "number" && isPayloadAddress(ptr) && this.#isInside(ptr >>> 0)) {
       const tag = this.words[(ptr >>> 2) - 1];
       if (tag !== undefined && (tag & STATE_BITS) === LIVE && isStart(this.words, this.#bias(ptr), ptr))
         return tag - LIVE;
@@ -489,7 +494,7 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
   }
 }
 
-/** A multiple of 8 below 2^32. Small integers, which most pointers are, pass the first comparison. */
+/** A multiple of 8 below 2^32. */
 function isPayloadAddress(ptr: number): boolean {
-  return (ptr & 7) === 0 && ((ptr | 0) === ptr || ptr >>> 0 === ptr);
+  return (ptr & 7) === 0 && ptr >>> 0 === ptr;
 }
