@@ -4,7 +4,7 @@ import { HeapError } from "../src/errors.ts";
 import { Heap } from "../src/heap.ts";
 import { asPtr, NULL, type Ptr } from "../src/ptr.ts";
 import { random } from "../src/testing/stream.ts";
-import { allowLive } from "../src/testing/heap-watch.ts";
+import { allowLive, forget } from "../src/testing/heap-watch.ts";
 import { flush } from "../src/quick-lists.ts";
 import { neighbours } from "./neighbours.ts";
 import { copyOf, expectSame, refusalIn, refusalOf } from "./refusal.ts";
@@ -467,6 +467,17 @@ describe("roots", () => {
     flush(heap);
     heap.check();
     expect(heap.stats().freeBytes).toBe(empty.freeBytes);
+  });
+
+  it("that lead in a circle are refused, not followed for ever", () => {
+    const heap = new Heap({ bytes: 65536 });
+    heap.setRoot("one", asPtr(8));
+    heap.setRoot("two", asPtr(16));
+    const record = heap.u32[SUPERBLOCK.offsets.roots >>> 2] ?? 0;
+    heap.u32[record >>> 2] = record;
+    forget(heap);
+    expect(heap.root("two")).toBe(16);
+    expect(() => heap.root("one")).toThrow(expect.objectContaining({ code: "ERR_CORRUPT" }));
   });
 
   it("take any string up to 1,000 bytes, and tell apart names that only begin alike", () => {

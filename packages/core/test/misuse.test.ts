@@ -352,7 +352,7 @@ describe("a write past the end of a block is noticed", () => {
 
 describe("a write into freed memory is noticed", () => {
   it("when it hit the links of a free block: nothing is taken or merged by them", () => {
-    for (const poison of [8, 64, 0x4141_4140, 0xffff_fff8, 65536]) {
+    for (const poison of [0, 8, 64, 0x4141_4140, 0xffff_fff8, 65536]) {
       const heap = toBeDamaged();
       const blocks = neighbours(heap, 9000, 9000, 9000, 9000, 9000, 9000);
       const [a = NULL, b = NULL, , d = NULL] = blocks;
@@ -384,12 +384,6 @@ describe("a write into freed memory is noticed", () => {
       copy.u8.fill(0, d, d + bytes);
       expect(refusalIn(copy, () => copy.malloc(9000)).code).toBe("ERR_CORRUPT");
       expect(() => copy.check()).toThrow("invariant 5");
-    }
-    // One word of it: the block is served, and what it led to is missed when it is to be merged.
-    heap.u32[d >>> 2] = 0;
-    expect(() => heap.check()).toThrow("invariant 5");
-    for (const ptr of [blocks[0], blocks[2]]) {
-      expect(refusalIn(heap, () => heap.free(ptr ?? NULL)).code).toBe("ERR_CORRUPT");
     }
   });
 
