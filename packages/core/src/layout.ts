@@ -24,7 +24,7 @@
  *   +76   reserved, 36 bytes
  *   +112  quickMap    bit n of these 128: small quick list n may hold something
  *   +128  free index  1728 bytes, see free-index
- *   +1856 quickLists  192 payloads, see malloc
+ *   +1856 quickLists  192 payloads, see quick-lists
  *   +2624 directory   a word for each granule of maxBytes: the bias of its start bits
  *         start bits  of the heap's first bytes
  *         the first block
@@ -51,9 +51,9 @@
  *  4. The start bits are those of the chain's payloads, and no others (the last end has none).
  *  5. Every FREE block but the wilderness stands in the free index once, where its span belongs, and nothing else does;
  *     maps and heads agree.
- *  6. Every CACHED block stands in the quick list of its span once, and nothing else does; each small
- *     one tells what its list holds from there on, and marks cover what is not empty; `largeHeld` is what the others
- *     hold; together they hold at most 1/16 of the footprint.
+ *  6. Every CACHED block stands in the quick list of its span once, and nothing else does; each small one tells
+ *     what its list holds from there on, and marks cover what is not empty; `largeHeld` is what the others hold; together
+ *     they hold at most 1/16 of the footprint.
  *  7. Conservation: live + cached + free + reserved spans == bytes between `first` and the end.
  *  8. No handed-out block ends above the footprint; the wilderness is the last block before the end.
  *
