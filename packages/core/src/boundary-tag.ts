@@ -15,7 +15,7 @@
  *
  * - The chain of spans and the states are the truth. `previous`, start bits and free indexes follow from them and are
  *   rebuilt by `recover()`.
- * - The span's word of a LIVE or CACHED block is written by its owner alone: no bit in it speaks of a neighbour.
+ * - The span's word of a LIVE or HELD block is written by its owner alone: no bit in it speaks of a neighbour.
  * - A chain ends in a RESERVED block of a header only, so that every block has a right neighbour.
  * - No two neighbours are both FREE.
  *
@@ -45,10 +45,12 @@ export const STATE = {
   FREE: 0,
   /** Handed out. */
   LIVE: 1,
-  /** Given back and kept whole in a quick list or a magazine: free for its caller, not merged. */
+  /** Given back and kept whole in a quick list: free for its caller, not merged. */
   CACHED: 2,
   /** The allocator's own: a chain's end, start bits in the chain, a root. Never handed out or merged. */
   RESERVED: 3,
+  /** Given back and kept whole in a worker's magazine, which that worker changes without the lock. */
+  HELD: 4,
 } as const;
 /** The bits of the span's word that hold the state. */
 export const STATE_MASK = 7;

@@ -6,13 +6,18 @@
 import { HEADER_BYTES, MIN_SPAN_BYTES, spanOf, STATE, stateOf } from "./boundary-tag.ts";
 import { HeapError, show } from "./errors.ts";
 import { indexDamage, indexedBlocks, isLinked } from "./free-index.ts";
-import { LAYOUT_VERSION, MAGIC, SUPERBLOCK } from "./layout.ts";
+import { chainOf } from "./inspect.ts";
+import { FLAG_SHARED, LAYOUT_VERSION, MAGIC, SUPERBLOCK } from "./layout.ts";
+import { magazineBlocks } from "./magazines.ts";
 import type { Malloc } from "./malloc.ts";
 import { asPtr } from "./ptr.ts";
 import { LARGE_LISTS, listOf, QUICK_LISTS } from "./quick-lists.ts";
+import { SLOTS, SlotTable } from "./slots.ts";
 import type { HeapBuffer } from "./views.ts";
 
-const { FREE, LIVE, CACHED, RESERVED } = STATE;
+const { FREE, CACHED, RESERVED, HELD } = STATE;
+/** A worker that does nothing wrong is not found wrong so often in a row. */
+const LOOKS = 24;
 
 /** @throws HeapError `ERR_CORRUPT` that names the first invariant found broken. O(heap). */
 export function checkHeap<B extends HeapBuffer>(heap: Malloc<B>): void {
@@ -26,6 +31,7 @@ export function checkHeap<B extends HeapBuffer>(heap: Malloc<B>): void {
   const counts = checkChain(heap, at("first"), at("top"), at("footprint"));
   checkIndex(heap, counts.free);
   checkQuickLists(heap, counts.cached, at("footprint"));
+  checkMagazines(heap, (at("flags") & FLAG_SHARED) !== 0);
 }
 
 /** Invariants 2, 3, 4, 7 and 8. Returns how many blocks are free, the wilderness aside, and how many are cached. */
@@ -49,12 +55,12 @@ function checkChain<B extends HeapBuffer>(
     const state = stateOf(u32, block);
     const end = block + span;
     holds(2, u32[block >>> 2] === previous, "`previous` is not the span of the block to the left", block);
-    holds(2, state <= RESERVED, `unknown state ${state}`, block);
+    holds(2, state <= HELD, `unknown state ${state}`, block);
     holds(2, span >= MIN_SPAN_BYTES || state === RESERVED, `span ${span} is too small`, block);
     holds(2, span >= HEADER_BYTES && span % heap.alignment === 0 && end <= last, `span ${span} is none`, block);
     holds(3, state !== FREE || previousState !== FREE, "two neighbours are free", block);
     holds(4, starts.next(block + HEADER_BYTES), "the start bits do not agree with the chain", block);
-    holds(8, (state !== LIVE && state !== CACHED) || end - heap.base <= footprint, "ends above the footprint", block);
+    holds(8, state === FREE || state === RESERVED || end - heap.base <= footprint, "ends above the footprint", block);
     holds(8, block !== top || (state === FREE && end === last), "the wilderness is not the last block", block);
     if (state === FREE && block !== top) {
       free += 1;
@@ -116,6 +122,38 @@ function checkQuickLists<B extends HeapBuffer>(heap: Malloc<B>, cached: number, 
   holds(6, found === cached, `${cached} cached blocks, ${found} in quick lists`, heap.base);
   holds(6, u32[heap.largeHeldWord] === largeBytes, `large quick lists hold ${largeBytes} bytes`, heap.base);
   holds(6, bytes <= footprint / 16, `quick lists hold ${bytes} of ${footprint} bytes`, heap.base);
+}
+
+/** Invariant 9. What agents that run change meanwhile may look wrong once. */
+function checkMagazines<B extends HeapBuffer>(heap: Malloc<B>, isShared: boolean): void {
+  let damage = magazineDamage(heap, isShared);
+  for (let look = 1; look < LOOKS && damage !== undefined; look += 1) damage = magazineDamage(heap, isShared);
+  if (damage !== undefined) holds(9, false, damage.finding, damage.address);
+}
+
+function magazineDamage<B extends HeapBuffer>(
+  heap: Malloc<B>,
+  isShared: boolean,
+): { finding: string; address: number } | undefined {
+  const u32 = heap.words;
+  let held = 0;
+  for (const block of chainOf(heap)) if (stateOf(u32, block) === HELD) held += 1;
+  if (!isShared) {
+    return held === 0 ? undefined : { finding: "held by a worker in a private heap", address: heap.base };
+  }
+  const slots = new SlotTable(heap);
+  let found = 0;
+  for (let slot = 1; slot < SLOTS; slot += 1) {
+    for (const [list, ptr] of magazineBlocks(heap, slots.record(slot))) {
+      const block = ptr - HEADER_BYTES;
+      if (slots.isFree(slot)) return { finding: `in a magazine of slot ${slot}, which nobody has`, address: block };
+      if (stateOf(u32, block) !== HELD) return { finding: "in a magazine, but not held", address: block };
+      if (spanOf(u32, block) !== list * 8) return { finding: "in the magazine of another span", address: block };
+      found += 1;
+      if (found > held) return { finding: "more in magazines than in the chain", address: block };
+    }
+  }
+  return found === held ? undefined : { finding: `${held} held blocks, ${found} in magazines`, address: heap.base };
 }
 
 /** Walks the start bits beside the chain: each payload must have the next bit that is set. */

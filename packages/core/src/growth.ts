@@ -99,7 +99,8 @@ export function extend<B extends HeapBuffer>(heap: Malloc<B>, span: number): boo
   }
   if (least > maxEnd) return false;
   const newEnd = growMemory(memory, most) ? most : most !== least && growMemory(memory, least) ? least : 0;
-  if (newEnd === 0) return false;
+  // Someone else who grows a shared memory at the same instant may have the pages that were meant.
+  if (newEnd === 0) return memory.buffer.byteLength !== memoryEnd && extend(heap, span);
   heap.retake();
   const u32 = heap.words;
   const reached = Math.min(joined, newEnd);
@@ -164,10 +165,10 @@ function append<B extends HeapBuffer>(
 }
 
 function growMemory(memory: WebAssembly.Memory, end: number): boolean {
-  const pages = Math.ceil((end - memory.buffer.byteLength) / PAGE_BYTES);
+  const { byteLength } = memory.buffer;
+  const pages = Math.ceil((end - byteLength) / PAGE_BYTES);
   try {
-    if (pages > 0) memory.grow(pages);
-    return true;
+    return pages <= 0 || memory.grow(pages) * PAGE_BYTES === byteLength;
   } catch {
     return false;
   }

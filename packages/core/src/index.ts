@@ -7,9 +7,16 @@ export { asPtr, type Block, NULL, offsetPtr, type Ptr } from "./ptr.ts";
 export { HeapError, type HeapErrorCode } from "./errors.ts";
 
 // The heap
-export { type AdoptOptions, type AttachOptions, Heap, type HeapOptions, type HeapSource } from "./heap.ts";
+export { Heap, type HeapConstructor } from "./heap.ts";
+export type { AdoptOptions, AttachOptions, HeapOptions, HeapSource, SharedHeapOptions } from "./range.ts";
 export type { BlockInfo, HeapStats } from "./inspect.ts";
 export type { HeapBuffer } from "./views.ts";
+
+// Several workers
+export { SharedHeap } from "./shared-heap.ts";
+export { type Acquired, Lock } from "./lock.ts";
+export type { HeapDescriptor } from "./slots.ts";
+export type { WorkerLike } from "./worker.ts";
 
 // The contract
 export { alignedAllocFrom, type Allocator, callocFrom, reallocFrom } from "./allocator.ts";

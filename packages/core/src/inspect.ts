@@ -35,8 +35,8 @@ export interface BlockInfo {
   readonly state: "live" | "cached" | "free";
 }
 
-const { FREE, LIVE, CACHED, RESERVED } = STATE;
-const STATES: readonly (BlockInfo["state"] | undefined)[] = ["free", "live", "cached"];
+const { FREE, LIVE, CACHED, HELD, RESERVED } = STATE;
+const STATES: readonly (BlockInfo["state"] | undefined)[] = ["free", "live", "cached", undefined, "cached"];
 
 /** @internal Every block of the chain but its end, reserved ones included. */
 export function* chainOf<B extends HeapBuffer>(heap: Malloc<B>): Generator<Block> {
@@ -69,7 +69,7 @@ export function statsOf<B extends HeapBuffer>(heap: Malloc<B>): HeapStats {
     if (state === LIVE) {
       liveBytes += size;
       liveBlocks += 1;
-    } else if (state === FREE || state === CACHED) {
+    } else if (state === FREE || state === CACHED || state === HELD) {
       freeBytes += size;
     }
   }

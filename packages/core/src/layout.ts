@@ -17,11 +17,13 @@
  *   +44   granule     log2 of the bytes that a word of the directory stands for
  *   +48   budget      bytes that may still be pushed on small quick lists before they are counted again
  *   +52   largeHeld   bytes in the quick lists of large blocks
- *   +56   reserved, 8 bytes
- *   +64   lock        0, or the owner's slot and a WAIT bit    } a line of their own;
- *   +68   slots       address of the worker slots              } 0 in a private heap
- *   +72   deaths      lock owners that died                    }
- *   +76   reserved, 36 bytes
+ *   +56   id          64 random bits that name a shared heap
+ *   +64   lock        0, or the holder's slot and a WAIT bit   } a line of their own;
+ *   +68   slots       payload of the slot table                } 0 in a private heap
+ *   +72   deaths      holders of the lock that died            }
+ *   +76   repaired    `deaths` when derived words were rebuilt }
+ *   +80   departures  agents that had a slot and left          }
+ *   +84   reserved, 28 bytes
  *   +112  quickMap    bit n of these 128: small quick list n may hold something
  *   +128  free index  1728 bytes, see free-index
  *   +1856 quickLists  192 payloads, see quick-lists
@@ -56,6 +58,9 @@
  *     they hold at most 1/16 of the footprint.
  *  7. Conservation: live + cached + free + reserved spans == bytes between `first` and the end.
  *  8. No handed-out block ends above the footprint; the wilderness is the last block before the end.
+ *  9. In a shared heap every HELD block is in just one magazine, that of its span, of a slot that is not FREE; nothing else
+ *     is in one. A private heap has none. (Agents move blocks in and out without the lock: what is seen to change meanwhile
+ *     is not judged.)
  *
  * @module
  */
@@ -81,11 +86,13 @@ export const SUPERBLOCK: StructCodec<{
   granule: Word;
   budget: Word;
   largeHeld: Word;
-  reserved: Words;
+  id: Words;
   lock: Word;
   slots: Word;
   deaths: Word;
-  reservedToo: Words;
+  repaired: Word;
+  departures: Word;
+  reserved: Words;
   quickMap: Words;
   index: Words;
   quickLists: Words;
@@ -104,11 +111,13 @@ export const SUPERBLOCK: StructCodec<{
   granule: u32,
   budget: u32,
   largeHeld: u32,
-  reserved: /* @__PURE__ */ array(u32, 2),
+  id: /* @__PURE__ */ array(u32, 2),
   lock: u32,
   slots: u32,
   deaths: u32,
-  reservedToo: /* @__PURE__ */ array(u32, 9),
+  repaired: u32,
+  departures: u32,
+  reserved: /* @__PURE__ */ array(u32, 7),
   quickMap: /* @__PURE__ */ array(u32, 4),
   index: /* @__PURE__ */ array(u32, FREE_INDEX_BYTES / 4),
   quickLists: /* @__PURE__ */ array(u32, 192),

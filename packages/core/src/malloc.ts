@@ -13,6 +13,7 @@ import { goodFit, insertFree, unlink } from "./free-index.ts";
 import { extend } from "./growth.ts";
 import { ALIGNMENT_SHIFT_BITS, SUPERBLOCK } from "./layout.ts";
 import { badCount, badSize, corrupt, isCount, refusal } from "./misuse.ts";
+import { copyWords, zeroWords } from "./payload.ts";
 import { asPtr, type Block, NULL, type Ptr } from "./ptr.ts";
 import { flush, LARGE_SPAN_BYTES, mayHold, popLarge, pushLarge, pushSmall } from "./quick-lists.ts";
 import { clearStart, isStart } from "./start-bits.ts";
@@ -41,8 +42,6 @@ const SMI_BYTES = 0x7fff_ff00;
 /** From here on a block is large enough to be worth a gap in front, of the second size. */
 const GAP_SPAN_BYTES = 1024;
 const GAP_BYTES = 256;
-/** Up to here a loop over words beats `fill` and `copyWithin`. */
-const LOOP_BYTES = 256;
 
 /** Allocates in a formatted range of a buffer. What it knows is in the superblock; the fields here are its addresses. */
 export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
@@ -172,7 +171,7 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
   /** Frees what no quick list takes at once, and refuses what is no live block. */
   #freeSlowly(ptr: Ptr): void {
     if (ptr === NULL) return;
-    const span = this.#liveSpan("free", ptr);
+    const span = this.liveSpan("free", ptr);
     if (span < LARGE_SPAN_BYTES) pushSmall(this, ptr, span);
     else pushLarge(this, ptr, span);
   }
@@ -189,7 +188,7 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
     if (!isCount(count) || !isCount(size)) throw badCount(`calloc(count, size)`, isCount(count) ? size : count);
     if (count * size > MAX_PAYLOAD_BYTES) return NULL;
     const ptr = this.malloc(count * size);
-    if (ptr !== NULL) this.#zero(ptr, spanOf(this.words, ptr - HEADER_BYTES) - HEADER_BYTES);
+    if (ptr !== NULL) zeroWords(this.words, ptr, spanOf(this.words, ptr - HEADER_BYTES) - HEADER_BYTES);
     return ptr;
   }
 
@@ -204,21 +203,24 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
    */
   realloc(ptr: Ptr, size: number): Ptr {
     if (ptr === NULL) return this.malloc(size);
-    const old = this.#liveSpan("realloc", ptr);
-    const span = this.#spanOf("realloc", size);
-    if (span === 0) return NULL;
-    const block = (ptr - HEADER_BYTES) as Block;
-    if (span <= old) {
-      this.#trim(block, old, span);
-      return ptr;
-    }
-    if (this.#growInPlace(block, old, span)) return ptr;
+    if (this.resize(ptr, size)) return ptr;
     const moved = this.malloc(size);
     if (moved !== NULL) {
-      this.#copy(ptr, moved, old - HEADER_BYTES);
+      copyWords(this.words, ptr, moved, spanOf(this.words, ptr - HEADER_BYTES) - HEADER_BYTES);
       this.free(ptr);
     }
     return moved;
+  }
+
+  /** @internal What `realloc` can do without moving the block. */
+  resize(ptr: Ptr, size: number): boolean {
+    const old = this.liveSpan("realloc", ptr);
+    const span = this.#spanOf("realloc", size);
+    if (span === 0) return false;
+    const block = (ptr - HEADER_BYTES) as Block;
+    if (span > old) return this.#growInPlace(block, old, span);
+    this.#trim(block, old, span);
+    return true;
   }
 
   /**
@@ -262,7 +264,7 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
    * @throws HeapError `ERR_DOUBLE_FREE` or `ERR_INVALID_POINTER`, as `free` does
    */
   usableSize(ptr: Ptr): number {
-    return this.#liveSpan("usableSize", ptr) - HEADER_BYTES;
+    return this.liveSpan("usableSize", ptr) - HEADER_BYTES;
   }
 
   /** @internal Whether memory or heap have grown unseen; sees it. */
@@ -274,6 +276,8 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
     }
     const end = this.base + this.words[this.bytesWord]!;
     if (end !== this.end) {
+      // Another agent has grown a shared memory: the views here are too short.
+      if (end > this.words.length * 4) this.retake();
       this.end = end;
       stale = true;
     }
@@ -464,33 +468,15 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
     return true;
   }
 
-  /** The span of a live block, or the error that says why there is none. */
-  #liveSpan(call: string, ptr: Ptr): number {
+  /** @internal The span of a live block, or the error that says why there is none. */
+  liveSpan(call: string, ptr: Ptr): number {
     if (typeof ptr === "number" && isPayloadAddress(ptr) && this.#isInside(ptr >>> 0)) {
       const tag = this.words[(ptr >>> 2) - 1];
       if (tag !== undefined && (tag & STATE_BITS) === LIVE && isStart(this.words, this.#bias(ptr), ptr))
         return tag - LIVE;
     }
-    if (this.isStale()) return this.#liveSpan(call, ptr);
+    if (this.isStale()) return this.liveSpan(call, ptr);
     throw refusal(this, call, ptr);
-  }
-
-  #zero(ptr: Ptr, bytes: number): void {
-    if (bytes > LOOP_BYTES) {
-      this.words.fill(0, ptr >>> 2, (ptr + bytes) >>> 2);
-      return;
-    }
-    const u32 = this.words;
-    for (let word = ptr >>> 2; word < (ptr + bytes) >>> 2; word += 1) u32[word] = 0;
-  }
-
-  #copy(from: Ptr, to: Ptr, bytes: number): void {
-    const u32 = this.words;
-    if (bytes > LOOP_BYTES) {
-      u32.copyWithin(to >>> 2, from >>> 2, (from + bytes) >>> 2);
-      return;
-    }
-    for (let at = 0; at < bytes >>> 2; at += 1) u32[(to >>> 2) + at] = u32[(from >>> 2) + at]!;
   }
 }
 

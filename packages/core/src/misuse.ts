@@ -36,7 +36,7 @@ export function refusal<B extends HeapBuffer>(heap: Malloc<B>, call: string, ptr
   const block = payload - HEADER_BYTES;
   const size = spanOf(heap.words, block) - HEADER_BYTES;
   const state = stateOf(heap.words, block);
-  if (state === STATE.FREE || state === STATE.CACHED) {
+  if (state === STATE.FREE || state === STATE.CACHED || state === STATE.HELD) {
     const where = payload === ptr ? "the block is free already" : `in free memory, which begins at ${show(payload)}`;
     return new HeapError("ERR_DOUBLE_FREE", `${what}: ${where}; free each block once`, ptr);
   }

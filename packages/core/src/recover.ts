@@ -9,24 +9,31 @@
 import { HEADER_BYTES, MIN_SPAN_BYTES, setTag, spanOf, STATE, stateOf } from "./boundary-tag.ts";
 import { HeapError, show } from "./errors.ts";
 import { clearIndex, insertFree } from "./free-index.ts";
+import { SUPERBLOCK } from "./layout.ts";
 import type { Malloc } from "./malloc.ts";
 import { asPtr } from "./ptr.ts";
 import { QUICK_LISTS, QUICK_MAP_WORDS } from "./quick-lists.ts";
 import { setStart } from "./start-bits.ts";
 import type { HeapBuffer } from "./views.ts";
 
-const { FREE, LIVE, CACHED, RESERVED } = STATE;
+const { FREE, LIVE, CACHED, HELD, RESERVED } = STATE;
 
 /**
- * @param heap - any heap; cached blocks become free
+ * @param heap - any heap; cached blocks become free, what workers hold in magazines is left alone
  * @throws HeapError `ERR_CORRUPT` when the chain does not lead to the end exactly; only then is anything lost
  */
 export function recoverHeap<B extends HeapBuffer>(heap: Malloc<B>): void {
+  if (heap.memory !== undefined) heap.retake();
   heap.isStale();
   const u32 = heap.words;
   const first = heap.lowest - HEADER_BYTES;
-  const last = heap.end - HEADER_BYTES;
-  checkChain(u32, first, last, heap.alignment);
+  const maxBytes = u32[(heap.base + SUPERBLOCK.offsets.maxBytes) >>> 2]!;
+  const last = endOfChain(u32, first, heap.alignment);
+  const isEnd = last + HEADER_BYTES >= heap.end && last + HEADER_BYTES <= heap.base + maxBytes;
+  if (!isEnd) throw broken(last);
+  // Growth that was cut short after its one visible store is completed here.
+  heap.end = last + HEADER_BYTES;
+  u32[heap.bytesWord] = heap.end - heap.base;
 
   clearIndex(u32, heap.index);
   u32.fill(0, heap.quickMap, heap.quickMap + QUICK_MAP_WORDS);
@@ -44,7 +51,8 @@ export function recoverHeap<B extends HeapBuffer>(heap: Malloc<B>): void {
     u32[block >>> 2] = previous;
     setStart(u32, biasOf(heap, block + HEADER_BYTES), block + HEADER_BYTES);
     if (stateOf(u32, block) !== FREE) {
-      if (stateOf(u32, block) === LIVE) u32[heap.footprintWord] = Math.max(u32[heap.footprintWord]!, end - heap.base);
+      if (stateOf(u32, block) !== RESERVED)
+        u32[heap.footprintWord] = Math.max(u32[heap.footprintWord]!, end - heap.base);
     } else if (end === last) {
       top = block;
     } else {
@@ -70,19 +78,22 @@ function isFree(u32: Uint32Array, block: number): boolean {
   return state === FREE || state === CACHED;
 }
 
-/** Nothing is written before this has passed. */
-function checkChain(u32: Uint32Array, first: number, last: number, alignment: number): void {
+/** The RESERVED header without a payload that ends the chain. Nothing is written before it has been found. */
+function endOfChain(u32: Uint32Array, first: number, alignment: number): number {
   let block = first;
-  while (block < last) {
+  while (block < u32.length * 4 - 4) {
     const span = spanOf(u32, block);
     const state = stateOf(u32, block);
-    if (span < MIN_SPAN_BYTES && state !== RESERVED) break;
-    if (span === 0 || span % alignment !== 0 || state > RESERVED) break;
+    if (span === HEADER_BYTES && state === RESERVED) return block;
+    if (span < MIN_SPAN_BYTES || span % alignment !== 0 || state > HELD) break;
     block += span;
   }
-  if (block === last && stateOf(u32, last) === RESERVED) return;
+  throw broken(block);
+}
+
+function broken(block: number): HeapError {
   const finding = `the chain of blocks breaks off at ${show(block)}`;
-  throw new HeapError("ERR_CORRUPT", `recover: ${finding}; nothing beyond can be told apart`, asPtr(block));
+  return new HeapError("ERR_CORRUPT", `recover: ${finding}; nothing beyond can be told apart`, asPtr(block));
 }
 
 function biasOf<B extends HeapBuffer>(heap: Malloc<B>, address: number): number {

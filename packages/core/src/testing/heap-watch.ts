@@ -4,8 +4,9 @@
  * @module
  */
 import { HeapError } from "../errors.ts";
-import { type AdoptOptions, Heap } from "../heap.ts";
+import { Heap } from "../heap.ts";
 import type { Ptr } from "../ptr.ts";
+import type { AdoptOptions } from "../range.ts";
 import type { HeapBuffer } from "../views.ts";
 import { ShadowHeap, type Watchable } from "./shadow-heap.ts";
 
