@@ -35,3 +35,6 @@ export {
 
 // Where payloads begin
 export { clearStart, isStart, setStart, startAtOrBelow, startBias, startBitmapBytes } from "./start-bits.ts";
+
+// Who works on a shared heap
+export { departuresOf, generationOf, isPresent } from "./slots.ts";

@@ -178,10 +178,22 @@ export class Lock {
   }
 
   /**
-   * @internal Takes the lock unless this agent holds it already.
+   * For allocators: takes the lock as `acquire` does, unless this agent holds it already.
    *
-   * @param call - for the message
+   * @param call - names the caller in messages
    * @returns whether it was taken here, and is to be given back by `leave`
+   * @throws HeapError `ERR_WOULD_BLOCK`
+   * @example
+   * ```ts
+   * const outer = lock.enter("malloc");
+   * try {
+   *   return inner.malloc(size);
+   * } catch (error) {
+   *   throw lock.thrown(error);
+   * } finally {
+   *   if (outer) lock.leave();
+   * }
+   * ```
    */
   enter(call: string): boolean {
     const found = Atomics.compareExchange(this.i32, this.word, 0, this.me);
@@ -193,14 +205,14 @@ export class Lock {
     return true;
   }
 
-  /** @internal Gives back what `enter` took. */
+  /** Gives back what `enter` took, unasked. */
   leave(): void {
     const { i32, word } = this;
     if ((Atomics.exchange(i32, word, 0) & WAIT) !== 0) Atomics.notify(i32, word, 1);
   }
 
   /**
-   * @internal Is given what was thrown while the lock was held. Refusals change nothing; anything else (a stack overflow,
+   * Is given what was thrown while the lock was held, and returns it. Refusals change nothing; anything else (a stack overflow,
    * whose place nobody chooses) leaves the heap to be repaired by whoever takes the lock next.
    */
   thrown(error: unknown): unknown {

@@ -28,6 +28,7 @@ import { SLOT_STATE } from "./lock.ts";
 import { emptyMagazine, MAGAZINES } from "./magazines.ts";
 import type { Malloc } from "./malloc.ts";
 import { NULL, type Ptr } from "./ptr.ts";
+import type { SharedHeap } from "./shared-heap.ts";
 import type { HeapBuffer } from "./views.ts";
 
 type Word = ScalarCodec<number>;
@@ -238,6 +239,21 @@ export function noSlot(call: string, slot: number): HeapError {
     return new HeapError("ERR_NO_SLOT", `${call}: all ${SLOTS - 1} slots of the heap are taken; ${remedy}`);
   }
   return new HeapError("ERR_NO_SLOT", `${call}: slot ${slot} is no longer kept; share the heap with each worker anew`);
+}
+
+/** How many agents had a slot of this heap and left: what they held elsewhere is to be given back when it changes. */
+export function departuresOf(heap: SharedHeap): number {
+  return heap.u32[heap.slots.departuresWord]!;
+}
+
+/** Which of a slot's agents has it now: agents are told apart by slot and generation. */
+export function generationOf(heap: SharedHeap, slot: number): number {
+  return heap.slots.generation(slot);
+}
+
+/** Whether an agent has its slot still. */
+export function isPresent(heap: SharedHeap, slot: number, generation: number): boolean {
+  return heap.slots.generation(slot) === generation;
 }
 
 /** A block of the heap's own, zeroed. */

@@ -3,8 +3,19 @@
  *
  * @module
  */
-import { blockBits, carvedEnd, regionsOf } from "./fixed-regions.ts";
-import { ALIGNMENT_BYTES, FIXED_CONTROL, FIXED_REGION, KIND, LAYOUT_VERSION } from "./layout.ts";
+import type { Heap, HeapBuffer } from "@heapwright/core";
+
+import { blockBits, carvedEnd, heldByte, regionsOf } from "./fixed-regions.ts";
+import {
+  ALIGNMENT_BYTES,
+  FIXED_CONTROL,
+  FIXED_REGION,
+  KIND,
+  LAYOUT_VERSION,
+  PAGE_BITS_WORDS,
+  SHARED_PAGE_WORDS,
+} from "./layout.ts";
+import { magazineBlocks, magazinesOf } from "./magazines.ts";
 import { broken } from "./misuse.ts";
 import { countBits } from "./page-table.ts";
 
@@ -12,7 +23,9 @@ const { offsets } = FIXED_CONTROL;
 const START = FIXED_REGION.offsets.start >>> 2;
 const REGION_END = FIXED_REGION.offsets.end >>> 2;
 const BITS = FIXED_REGION.offsets.bits >>> 2;
+const MEMBER = offsets.member >>> 2;
 const BOTH = 0x1_0001;
+const LOOKS = 24;
 
 /** @throws HeapError `ERR_CORRUPT` that names the first invariant found broken. O(blocks). */
 export function checkFixed(u32: Uint32Array, control: number): void {
@@ -21,6 +34,8 @@ export function checkFixed(u32: Uint32Array, control: number): void {
   const [member, count] = [at("member"), at("count")];
   holds(1, at("version") === LAYOUT_VERSION && at("kind") === KIND.FIXED, "no control block of a fixed pool", base);
   holds(1, member >= ALIGNMENT_BYTES && member % ALIGNMENT_BYTES === 0 && count >= 1, "impossible sizes", base);
+  const pageWords = at("pageWords");
+  holds(1, pageWords === PAGE_BITS_WORDS || pageWords === SHARED_PAGE_WORDS, "impossible words of a page", base);
 
   const ranges: [from: number, to: number][] = [];
   let last = 0;
@@ -60,6 +75,36 @@ export function checkFixed(u32: Uint32Array, control: number): void {
   holds(5, free === carved - live, `${carved - live} blocks are free, ${free} in the free list`, base);
   const uncarved = (at("end") - at("carved")) / member;
   holds(6, live + free + uncarved === count * ranges.length, "blocks do not add up to the regions", base);
+}
+
+/** Invariant 7. What agents that run change meanwhile may look wrong once, but hardly so often in a row. */
+export function checkHeld(heap: Heap<HeapBuffer>, control: number): void {
+  let damage = heldDamage(heap, control);
+  for (let look = 1; look < LOOKS && damage !== undefined; look += 1) damage = heldDamage(heap, control);
+  if (damage !== undefined) throw broken(7, damage.finding, damage.address);
+}
+
+function heldDamage(heap: Heap<HeapBuffer>, control: number): { finding: string; address: number } | undefined {
+  const { u32, u8 } = heap;
+  const member = u32[control + MEMBER]!;
+  let held = 0;
+  for (const region of regionsOf(u32, control)) {
+    for (let ptr = u32[(region >>> 2) + START]!; ptr < carvedEnd(u32, control, region); ptr += member) {
+      if (u8[heldByte(u32, control, ptr)] === 0) continue;
+      if (blockBits(u32, control, ptr) !== BOTH) return { finding: "held, but free to the pool", address: ptr };
+      held += 1;
+    }
+  }
+  let found = 0;
+  for (const magazine of magazinesOf(u32, control)) {
+    for (const ptr of magazineBlocks(u32, magazine)) {
+      const isHeld = blockBits(u32, control, ptr) === BOTH && u8[heldByte(u32, control, ptr)] === 1;
+      if (!isHeld) return { finding: "in a magazine, but not held", address: ptr };
+      found += 1;
+      if (found > held) return { finding: "more in magazines than are held", address: ptr };
+    }
+  }
+  return found === held ? undefined : { finding: `${held} held blocks, ${found} in magazines`, address: control * 4 };
 }
 
 function holds(invariant: number, condition: boolean, finding: string, address: number): void {

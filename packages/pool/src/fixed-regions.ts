@@ -15,9 +15,10 @@ import {
   MAX_POOL_BYTES,
   PAGE_BITS_WORDS,
   PAGE_BYTES,
+  SHARED_PAGE_WORDS,
 } from "./layout.ts";
 import { badArgument, isCount } from "./misuse.ts";
-import { assign, biasOf, isCovered, reach } from "./page-table.ts";
+import { assign, biasOf, isCovered, reach, restart } from "./page-table.ts";
 import { abandon, create, type Opened, outOfMemory, type PoolOptions } from "./pool.ts";
 
 const { offsets } = FIXED_CONTROL;
@@ -28,6 +29,8 @@ const COUNT = offsets.count >>> 2;
 const HEAD = offsets.head >>> 2;
 const CARVED = offsets.carved >>> 2;
 const END = offsets.end >>> 2;
+const PAGE_WORDS = offsets.pageWords >>> 2;
+const MAGAZINES = offsets.magazines >>> 2;
 const NEXT = FIXED_REGION.offsets.next >>> 2;
 const START = FIXED_REGION.offsets.start >>> 2;
 const REGION_END = FIXED_REGION.offsets.end >>> 2;
@@ -52,7 +55,8 @@ export function makeFixed(blockSize: unknown, increaseCount: unknown, options: P
   const { u32 } = backing.heap;
   u32[control + MEMBER] = member;
   u32[control + COUNT] = increaseCount;
-  u32.fill(0, control + HEAD, control + END + 1);
+  u32[control + PAGE_WORDS] = backing.heap.lock === undefined ? PAGE_BITS_WORDS : SHARED_PAGE_WORDS;
+  u32.fill(0, control + HEAD, control + MAGAZINES + 1);
   if (!takeRegion(backing, control)) {
     abandon(opened);
     throw outOfMemory(call, bytes);
@@ -68,7 +72,8 @@ export function takeRegion(backing: Allocator, control: number): boolean {
   const bytes = u32[control + MEMBER]! * u32[control + COUNT]!;
   // However they lie, the blocks touch at most this many pages.
   const pages = Math.floor((bytes + 2 * PAGE_BYTES - ALIGNMENT_BYTES - 1) / PAGE_BYTES);
-  const bitsBytes = pages * PAGE_BITS_WORDS * 4;
+  const pageWords = u32[control + PAGE_WORDS]!;
+  const bitsBytes = pages * pageWords * 4;
   const region = backing.malloc(REGION_BYTES + bitsBytes + ALIGNMENT_BYTES - 8 + bytes);
   if (region === NULL) return false;
   const start = Math.ceil((region + REGION_BYTES + bitsBytes) / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
@@ -80,12 +85,12 @@ export function takeRegion(backing: Allocator, control: number): boolean {
   u32 = backing.heap.u32;
   const word = region >>> 2;
   const bits = word + REGION_BYTES / 4;
-  u32.fill(0, bits, bits + pages * PAGE_BITS_WORDS);
+  u32.fill(0, bits, bits + pages * pageWords);
   u32[word + NEXT] = 0;
   u32[word + START] = start;
   u32[word + REGION_END] = end;
-  u32[word + BITS] = pages * PAGE_BITS_WORDS;
-  assign(u32, control, start, end, bits);
+  u32[word + BITS] = pages * pageWords;
+  assign(u32, control, start, end, bits, pageWords);
   const last = u32[control + LAST]!;
   if (last === 0) u32[control + FIRST] = region;
   else u32[(last >>> 2) + NEXT] = region;
@@ -109,4 +114,37 @@ export function carvedEnd(u32: Uint32Array, control: number, region: number): nu
 export function blockBits(u32: Uint32Array, control: number, address: number): number {
   if (address >>> 0 !== address || address % ALIGNMENT_BYTES !== 0 || !isCovered(u32, control, address)) return 0;
   return (u32[(biasOf(u32, control, address) + (address >>> 8)) | 0]! >>> ((address >>> 4) & 15)) & BOTH;
+}
+
+/** Byte address of what says whether a block is held by a magazine. Of a shared pool's block only. */
+export function heldByte(u32: Uint32Array, control: number, ptr: number): number {
+  const word = (biasOf(u32, control, ptr) + (ptr >>> 8)) | 0;
+  return (word - ((ptr >>> 8) & 15) + PAGE_BITS_WORDS) * 4 + ((ptr >>> 4) & 255);
+}
+
+/**
+ * Rebuilds what is derived, after a holder of the lock died in the middle of a call: regions and bits say what there is.
+ * Idempotent: cut short, it is done again.
+ */
+export function recoverFixed(u32: Uint32Array, control: number): void {
+  restart(u32, control);
+  const member = u32[control + MEMBER]!;
+  u32[control + HEAD] = 0;
+  u32[control + LAST] = 0;
+  for (const region of regionsOf(u32, control)) {
+    const word = region >>> 2;
+    const [start, end] = [u32[word + START]!, u32[word + REGION_END]!];
+    assign(u32, control, start, end, word + REGION_BYTES / 4, u32[control + PAGE_WORDS]!);
+    let ptr = start;
+    for (; ptr < end; ptr += member) {
+      const bits = blockBits(u32, control, ptr);
+      if (bits === 0) break;
+      if (bits === BOTH) continue;
+      u32[ptr >>> 2] = u32[control + HEAD]!;
+      u32[control + HEAD] = ptr;
+    }
+    u32[control + LAST] = region;
+    u32[control + CARVED] = ptr;
+    u32[control + END] = end;
+  }
 }

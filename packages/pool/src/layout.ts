@@ -15,17 +15,20 @@
  *   +28   tableBlock payload of the table in the backing
  *   +32   first      the first region, 0: none
  *   +36   last       the region taken last
- *   +40   empty      16 zero words: the bits of every page without blocks
+ *   +40   deaths     of the heap's lock holders, when derived words were rebuilt   } 0 in a private heap
+ *   +44   departures of the heap's agents, when what they held was given back     }
+ *   +48   empty      16 zero words: the bits of every page without blocks
  * ```
  *
  * ```text
  *   fixed                                            variadic
- *   +104  member   bytes from block to block         +104  growBytes  of a buffer, a multiple of 16
- *   +108  count    blocks of a region                +108  tolerance  percent, at most 101
- *   +112  head     the block freed last, 0: none     +112  top        the rest of the last buffer, 0: none
- *   +116  carved   end of the blocks ever handed out +116  marks      bit n of 64: ring n may hold blocks
- *   +120  end      end of the last region's blocks   +124  rings      next and prev of 64, by span / 16
- *                                                    +636  index      free index, see core's engine
+ *   +112  member   bytes from block to block         +112  growBytes  of a buffer, a multiple of 16
+ *   +116  count    blocks of a region                +116  tolerance  percent, at most 101
+ *   +120  pageWords of what is known of a page       +120  top        the rest of the last buffer, 0: none
+ *   +124  head     the block freed last, 0: none     +124  marks      bit n of 64: ring n may hold blocks
+ *   +128  carved   end of the blocks ever handed out +132  rings      next and prev of 64, by span / 16
+ *   +132  end      end of the last region's blocks   +644  index      free index, see core's engine
+ *   +136  magazines the first, 0: none
  * ```
  *
  * The page table has a word for each page of 4 KiB from the pool's lowest to its highest: a bias, such that
@@ -46,6 +49,19 @@
  *   a free block           +0: the block freed before it, 0: none
  * ```
  *
+ * In a shared heap a page has 256 bytes more behind its bits, one a granule: 1 says that the block there is held by a
+ * worker's magazine. To the pool itself it is live, and to everybody else free. A magazine belongs to one agent, which
+ * moves blocks in and out without the lock, in core's order: in the list before it is held, no longer held before it is
+ * out of the list.
+ *
+ * ```text
+ *   magazine (a block of the backing)
+ *   +0      +4     +8           +12    +16    +20     +24
+ *   +-------+------+------------+------+------+-------+------------------+
+ *   | next  | slot | generation | head | room | limit | 40 bytes unused  |   a line of its own
+ *   +-------+------+------------+------+------+-------+------------------+
+ * ```
+ *
  * Invariants of the fixed pool, proved by `check()`:
  *
  *  1. magic, kind, version and sizes are possible ones.
@@ -54,6 +70,8 @@
  *  4. The start bits are those of the carved blocks, no others; a live bit stands beside a start bit only.
  *  5. The free list holds each carved block that is not live, once.
  *  6. Conservation: live + free + uncarved blocks == count * regions.
+ *  7. Each held block is live to the pool, and in just one magazine; nothing else is in one. (What agents change meanwhile
+ *     is not judged.)
  *
  * Variadic pool. A region begins at a page, so that no page belongs to two of them, and holds one buffer of the document
  * or, where they are small, as many as a page has room for. A buffer is a chain of core's blocks between an 8-byte record
@@ -112,11 +130,16 @@ interface CommonFields {
   readonly tableBlock: Word;
   readonly first: Word;
   readonly last: Word;
+  readonly deaths: Word;
+  readonly departures: Word;
   readonly empty: Words;
 }
 
 /** Words of the bits of one page: one for each 256 bytes. */
 export const PAGE_BITS_WORDS = 16;
+
+/** Words of what is known of a page in a shared heap: the bits, and a byte for each granule. */
+export const SHARED_PAGE_WORDS = 80;
 
 /** Rings of small free blocks: for the spans below 1024, though there are none below 32. */
 export const RING_COUNT = 64;
@@ -132,6 +155,8 @@ const COMMON: CommonFields = {
   tableBlock: u32,
   first: u32,
   last: u32,
+  deaths: u32,
+  departures: u32,
   empty: /* @__PURE__ */ array(u32, PAGE_BITS_WORDS),
 };
 
@@ -145,11 +170,41 @@ export const FIXED_CONTROL: StructCodec<
   { [K in keyof CommonFields]: CommonFields[K] } & {
     member: Word;
     count: Word;
+    pageWords: Word;
     head: Word;
     carved: Word;
     end: Word;
+    magazines: Word;
   }
-> = /* @__PURE__ */ struct({ ...COMMON, member: u32, count: u32, head: u32, carved: u32, end: u32 });
+> = /* @__PURE__ */ struct({
+  ...COMMON,
+  member: u32,
+  count: u32,
+  pageWords: u32,
+  head: u32,
+  carved: u32,
+  end: u32,
+  magazines: u32,
+});
+
+/** An agent's magazine. */
+export const MAGAZINE: StructCodec<{
+  next: Word;
+  slot: Word;
+  generation: Word;
+  head: Word;
+  room: Word;
+  limit: Word;
+  unused: Words;
+}> = /* @__PURE__ */ struct({
+  next: u32,
+  slot: u32,
+  generation: u32,
+  head: u32,
+  room: u32,
+  limit: u32,
+  unused: /* @__PURE__ */ array(u32, 10),
+});
 
 /** The variadic pool's control block. */
 export const VARIADIC_CONTROL: StructCodec<

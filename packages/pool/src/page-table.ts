@@ -9,7 +9,8 @@
  * ```text
  *   tableBlock -> +0 the table before it, 0: none
  *                 +4 pages
- *                 +8 a bias for each
+ *                 +8 the number of the first
+ *                 +12 a bias for each
  * ```
  *
  * @module
@@ -25,7 +26,9 @@ const LOWEST = offsets.lowest >>> 2;
 const LENGTH = offsets.length >>> 2;
 const TABLE_BLOCK = offsets.tableBlock >>> 2;
 const EMPTY = offsets.empty >>> 2;
-const HEADER_WORDS = 2;
+const HEADER_WORDS = 3;
+const PAGES = 1;
+const FIRST_PAGE = 2;
 /** A bias in a table that is no more: beyond the words of any heap. */
 const NO_BIAS = 0x4000_0000;
 /** Pages that a pool's first table has room for beyond those needed. */
@@ -76,18 +79,40 @@ export function reach(backing: Allocator, control: number, from: number, to: num
   if (block === NULL) return false;
   u32 = backing.heap.u32;
   const old = u32[control + TABLE]!;
-  const table = ((block >>> 2) + HEADER_WORDS - first) >>> 0;
+  const table = tableOf(block, first);
   u32[block >>> 2] = u32[control + TABLE_BLOCK]!;
-  u32[(block >>> 2) + 1] = end - first;
+  u32[(block >>> 2) + PAGES] = end - first;
+  u32[(block >>> 2) + FIRST_PAGE] = first;
   for (let page = first; page < end; page += 1) {
     const isOld = page >= oldFirst && page < oldEnd;
     u32[(table + page) | 0] = isOld ? u32[(old + page) | 0]! : emptyBias(control, page);
   }
-  u32[control + TABLE] = table;
   u32[control + TABLE_BLOCK] = block;
-  u32[control + LOWEST] = (first << PAGE_SHIFT_BITS) >>> 0;
-  u32[control + LENGTH] = ((end - first) << PAGE_SHIFT_BITS) >>> 0;
+  follow(u32, control);
   return true;
+}
+
+/** Writes what follows from the address of the table's block. */
+function follow(u32: Uint32Array, control: number): void {
+  const block = u32[control + TABLE_BLOCK]!;
+  const first = block === 0 ? 0 : u32[(block >>> 2) + FIRST_PAGE]!;
+  u32[control + TABLE] = block === 0 ? 0 : tableOf(block, first);
+  u32[control + LOWEST] = (first << PAGE_SHIFT_BITS) >>> 0;
+  u32[control + LENGTH] = block === 0 ? 0 : (u32[(block >>> 2) + PAGES]! << PAGE_SHIFT_BITS) >>> 0;
+}
+
+/** Word address of a table's entry for page 0. */
+function tableOf(block: number, first: number): number {
+  return ((block >>> 2) + HEADER_WORDS - first) >>> 0;
+}
+
+/** Rebuilds the table's words in the control block and empties it, after a death: the regions are to be assigned again. */
+export function restart(u32: Uint32Array, control: number): void {
+  follow(u32, control);
+  const table = u32[control + TABLE]!;
+  const first = u32[control + LOWEST]! >>> PAGE_SHIFT_BITS;
+  const end = first + (u32[control + LENGTH]! >>> PAGE_SHIFT_BITS);
+  for (let page = first; page < end; page += 1) u32[(table + page) | 0] = emptyBias(control, page);
 }
 
 /**
@@ -95,15 +120,23 @@ export function reach(backing: Allocator, control: number, from: number, to: num
  *
  * @param from - lowest address; the table reaches over it
  * @param to - the address after the highest
- * @param bits - word address of the bits of the first page, which those of the others follow
+ * @param bits - word address of the bits of the first page
+ * @param stride - words from there to those of the next
  */
-export function assign(u32: Uint32Array, control: number, from: number, to: number, bits: number): void {
+export function assign(
+  u32: Uint32Array,
+  control: number,
+  from: number,
+  to: number,
+  bits: number,
+  stride: number = PAGE_BITS_WORDS,
+): void {
   const first = from >>> PAGE_SHIFT_BITS;
   const last = (to - 1) >>> PAGE_SHIFT_BITS;
-  const bias = (bits - first * PAGE_BITS_WORDS) >>> 0;
   const table = u32[control + TABLE]!;
   for (let page = first; page <= last; page += 1) {
     const word = (table + page) | 0;
+    const bias = bits + (page - first) * stride - page * PAGE_BITS_WORDS;
     if (u32[word] === emptyBias(control, page)) u32[word] = bias;
   }
 }
@@ -119,7 +152,7 @@ export function tableBlocks(u32: Uint32Array, control: number): Ptr[] {
 export function forget(u32: Uint32Array, blocks: readonly Ptr[]): void {
   for (const block of blocks) {
     const entries = (block >>> 2) + HEADER_WORDS;
-    u32.fill(NO_BIAS, entries, entries + u32[(block >>> 2) + 1]!);
+    u32.fill(NO_BIAS, entries, entries + u32[(block >>> 2) + PAGES]!);
   }
 }
 

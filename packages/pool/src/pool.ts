@@ -236,6 +236,7 @@ export function create(call: string, kind: number, bytes: number, options: PoolO
   u32[control + (offsets.version >>> 2)] = LAYOUT_VERSION;
   u32[control + (offsets.kind >>> 2)] = kind;
   u32[control + (offsets.backing >>> 2)] = identityOf(backing);
+  u32[control + (offsets.deaths >>> 2)] = backing.heap.lock?.deaths ?? 0;
   return new Opened(backing, handle, report);
 }
 

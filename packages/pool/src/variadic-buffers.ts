@@ -5,7 +5,7 @@
  * @module
  */
 import { type Allocator, NULL, type Ptr } from "@heapwright/core";
-import { setStart, spanOf, startAtOrBelow, STATE, writeHeader } from "@heapwright/core/engine";
+import { setStart, setTag, spanOf, startAtOrBelow, STATE, stateOf, writeHeader } from "@heapwright/core/engine";
 
 import { clearFree, fileFree } from "./free-blocks.ts";
 import {
@@ -22,8 +22,8 @@ import {
   VARIADIC_CONTROL,
   VARIADIC_REGION,
 } from "./layout.ts";
-import { badArgument, isCount } from "./misuse.ts";
-import { assign, biasOf, emptyBias, isCovered, reach } from "./page-table.ts";
+import { badArgument, corrupt, isCount } from "./misuse.ts";
+import { assign, biasOf, emptyBias, isCovered, reach, restart } from "./page-table.ts";
 import { abandon, create, type Opened, outOfMemory, type PoolOptions } from "./pool.ts";
 
 const { FREE, RESERVED } = STATE;
@@ -166,4 +166,51 @@ export function blockAround(u32: Uint32Array, control: number, address: number):
   const payload = startAtOrBelow(u32, bias, address, lowest);
   const block = payload - HEADER_BYTES;
   return payload !== 0 && address < block + spanOf(u32, block) ? payload : 0;
+}
+
+/**
+ * Rebuilds what is derived, after a holder of the lock died in the middle of a call: regions, and the spans and states of
+ * their blocks say what there is. Idempotent: cut short, it is done again.
+ */
+export function recoverVariadic(u32: Uint32Array, control: number): void {
+  restart(u32, control);
+  clearFree(u32, control);
+  u32[control + LAST] = 0;
+  for (const region of regionsOf(u32, control)) {
+    const word = region >>> 2;
+    const bits = word + REGION_BYTES / 4;
+    u32.fill(0, bits, firstBuffer(u32, region) >>> 2);
+    assign(u32, control, region, u32[word + END]!, bits);
+    u32[control + LAST] = region;
+  }
+  for (const buffer of buffersOf(u32, control)) {
+    const top = u32[control + TOP]!;
+    if (top !== 0) fileFree(u32, control, top, spanOf(u32, top));
+    u32[control + TOP] = rebuild(u32, control, buffer);
+  }
+}
+
+/** Merges, links and files the blocks of a buffer. Returns the last one if it is FREE, which is not filed, else 0. */
+function rebuild(u32: Uint32Array, control: number, buffer: number): number {
+  const last = buffer + BUFFER_BYTES + u32[buffer >>> 2]!;
+  let previous = 0;
+  let top = 0;
+  for (let block = buffer + BUFFER_BYTES; block !== last;) {
+    let span = spanOf(u32, block);
+    const isFree = stateOf(u32, block) === FREE;
+    if (isFree) {
+      while (block + span !== last && stateOf(u32, block + span) === FREE) span += spanOf(u32, block + span);
+      setTag(u32, block, span, FREE);
+    }
+    const end = block + span;
+    if (span < MIN_SPAN_BYTES || span % ALIGNMENT_BYTES !== 0 || end > last) throw corrupt("recover", block);
+    u32[block >>> 2] = previous;
+    setStart(u32, biasOf(u32, control, block), block + HEADER_BYTES);
+    if (isFree && end === last) top = block;
+    else if (isFree) fileFree(u32, control, block, span);
+    previous = span;
+    block = end;
+  }
+  u32[last >>> 2] = previous;
+  return top;
 }
