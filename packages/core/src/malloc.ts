@@ -276,8 +276,8 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
     }
     const end = this.base + this.words[this.bytesWord]!;
     if (end !== this.end) {
-      // Another agent has grown a shared memory: the views here are too short.
-      if (end > this.words.length * 4) this.retake();
+      // Another agent has grown a shared memory: the views here are too short. A buffer cannot have grown.
+      if (end > this.words.length * 4 && this.memory !== undefined) this.retake();
       this.end = end;
       stale = true;
     }

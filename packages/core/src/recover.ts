@@ -16,7 +16,7 @@ import { QUICK_LISTS, QUICK_MAP_WORDS } from "./quick-lists.ts";
 import { setStart } from "./start-bits.ts";
 import type { HeapBuffer } from "./views.ts";
 
-const { FREE, LIVE, CACHED, HELD, RESERVED } = STATE;
+const { FREE, CACHED, HELD, RESERVED } = STATE;
 
 /**
  * @param heap - any heap; cached blocks become free, what workers hold in magazines is left alone

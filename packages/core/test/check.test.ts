@@ -4,7 +4,11 @@ import { HeapError } from "../src/errors.ts";
 import { insertFree, unlink } from "../src/free-index.ts";
 import { Heap } from "../src/heap.ts";
 import { SUPERBLOCK } from "../src/layout.ts";
+import { SLOT_STATE } from "../src/lock.ts";
+import { emptyMagazine } from "../src/magazines.ts";
 import { NULL, type Ptr } from "../src/ptr.ts";
+import type { SharedHeap } from "../src/shared-heap.ts";
+import { SLOT } from "../src/slots.ts";
 import { allowLive, forget } from "../src/testing/heap-watch.ts";
 import { neighbours } from "./neighbours.ts";
 import { refusalIn } from "./refusal.ts";
@@ -12,7 +16,7 @@ import { refusalIn } from "./refusal.ts";
 // Blocks stay live where nothing else is tested than the heap that they lie in.
 beforeEach(() => allowLive());
 
-const { FREE, LIVE, CACHED, RESERVED } = STATE;
+const { FREE, LIVE, CACHED, RESERVED, HELD } = STATE;
 
 let heap: Heap;
 /** Live, free and cached blocks side by side, in the order of their names. */
@@ -97,7 +101,7 @@ const damages: Record<number, Damage[]> = {
     ["a span leads into the next block", () => flip(tagOf(middle), 1024)],
     ["a span leads beyond the end", () => poke(tagOf(high), (1 << 20) | LIVE)],
     ["a span is 0", () => poke(tagOf(low), LIVE)],
-    ["a span is no multiple of the alignment", () => poke(tagOf(low), 2008 | 4)],
+    ["a span is no multiple of the alignment", () => misalign()],
     ["a `previous` is wrong", () => flip((middle >>> 2) - 2, 8)],
     ["a state is none", () => flip(tagOf(low), 4)],
     ["the end's `previous` is wrong", () => flip((heap.end - 8) >>> 2, 8)],
@@ -138,6 +142,7 @@ const damages: Record<number, Damage[]> = {
     ["the wilderness is another block", () => poke(superblock("top"), low - 8)],
     ["the wilderness lies beyond the end", () => (useUp(), poke(superblock("top"), heap.end + 8))],
   ],
+  9: [["a block of a private heap is in some worker's magazine", () => poke(tagOf(wall), 48 | HELD)]],
 };
 
 function startWordOf(ptr: number): number {
@@ -180,6 +185,13 @@ function cacheTooMuch(): void {
   flip(superblock("quickMap") + (125 >>> 5), 1 << (125 & 31));
 }
 
+/** Gives a block of a heap with 16-byte alignment a span that is a multiple of 8 only. */
+function misalign(): void {
+  heap = new Heap({ bytes: 1 << 17, alignment: 16 });
+  forget(heap);
+  flip(tagOf(heap.malloc(2000)), 8);
+}
+
 function useUp(): void {
   const [wilderness] = [...heap.blocks()].slice(-1);
   if (wilderness === undefined || heap.malloc(wilderness.size) === NULL) throw new Error("no wilderness");
@@ -189,6 +201,53 @@ describe.each(Object.keys(damages).map(Number))("invariant %d is seen broken", (
   it.each(damages[invariant] ?? [])("when %s", (_, act) => {
     act();
     expect(finding()).toMatch(new RegExp(`^check: invariant ${invariant} at 0x[0-9a-f]+: `));
+  });
+});
+
+describe("invariant 9 is seen broken in a shared heap", () => {
+  let shared: SharedHeap;
+  /** Two blocks in one magazine of this agent, and one that is handed out, all of span 48. */
+  let first: Ptr;
+  let second: Ptr;
+  let live: Ptr;
+  const head = (span: number): number => shared.heads + span / 8;
+  const set = (word: number, value: number): void => {
+    shared.u32[word] = value;
+  };
+
+  beforeEach(() => {
+    shared = new Heap({ bytes: 1 << 17, shared: true });
+    forget(shared);
+    [live, second, first] = [shared.malloc(40), shared.malloc(40), shared.malloc(40)] as [Ptr, Ptr, Ptr];
+    // What a refill has put there goes, so that these two are all there is.
+    shared.lock.acquire();
+    emptyMagazine(shared.inner, head(48));
+    shared.lock.release();
+    shared.free(second);
+    shared.free(first);
+  });
+
+  it("when nothing is broken, nothing is seen", () => {
+    expect([shared.u32[head(48)], shared.u32[first >>> 2], shared.u32[second >>> 2]]).toEqual([first, second, 0]);
+    shared.check();
+  });
+
+  it.each<Damage>([
+    ["a held block is in no magazine", () => set(first >>> 2, 0)],
+    ["a live block is in one", () => set(tagOf(first), 48 | LIVE)],
+    ["a block that is handed out is held", () => set(tagOf(live), 48 | HELD)],
+    ["a block is in the magazine of another span", () => (set(head(56), first), set(head(48), 0))],
+    ["a block is in two magazines", () => set(head(56), second)],
+    ["a magazine goes round in circles", () => set(second >>> 2, first)],
+    ["a magazine leads out of the heap", () => set(head(48), 0xffff_fff8)],
+    ["a magazine leads into a block", () => set(head(48), first + 16)],
+    ["a slot with a magazine is nobody's", () => set(shared.slots.entry(shared.slot), SLOT_STATE.FREE)],
+    ["a slot's record is another's", () => set(shared.slots.entry(shared.slot) + SLOT.offsets.record / 4, 0)],
+  ])("when %s", (_, act) => {
+    act();
+    const error = refusalIn(shared, () => shared.check());
+    expect(error.code).toBe("ERR_CORRUPT");
+    expect(error.message).toMatch(/^check: invariant 9 at 0x[0-9a-f]+: /);
   });
 });
 
