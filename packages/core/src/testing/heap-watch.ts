@@ -6,7 +6,7 @@
 import { HeapError } from "../errors.ts";
 import { Heap } from "../heap.ts";
 import type { Ptr } from "../ptr.ts";
-import type { AdoptOptions } from "../range.ts";
+import { type AdoptOptions, isSharedBuffer } from "../range.ts";
 import type { HeapBuffer } from "../views.ts";
 import { ShadowHeap, type Watchable } from "./shadow-heap.ts";
 
@@ -81,7 +81,7 @@ export function forget(heap: AnyHeap): void {
 }
 
 /**
- * Observes all heaps between `install` and `uninstall`: that each block lies in its heap, aligned, and apart from all live
+ * Observes all private heaps between `install` and `uninstall`: that each block lies in its heap, aligned, and apart from all live
  * ones; that pointers which are no live block are refused; and that none which was allocated between `begin` and `end` is
  * live then. It does not look at contents.
  */
@@ -212,7 +212,8 @@ export class HeapWatch {
   }
 
   #find(heap: AnyHeap): Watched | undefined {
-    if (!isThere(heap)) return undefined;
+    // What one worker allocates in a shared heap another frees, and nobody here sees it.
+    if (!isThere(heap) || isSharedBuffer(heap.buffer)) return undefined;
     const key = heap.memory ?? heap.buffer;
     const byBase = this.#watched.get(key) ?? new Map<number, Watched>();
     this.#watched.set(key, byBase);

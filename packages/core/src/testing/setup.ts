@@ -1,7 +1,7 @@
 /**
- * A setup file for vitest. With `HEAPWRIGHT_SHADOW=1` in the environment every heap of the test run is watched: a block
- * that overlaps another, a pointer that should have been refused, a damaged heap, and a block that was allocated in a test
- * and is live at its end each fail that test. `HEAPWRIGHT_STACKS=1` shows where such blocks were allocated.
+ * A setup file for vitest. With `HEAPWRIGHT_SHADOW=1` in the environment every private heap of the test run is watched: a
+ * block that overlaps another, a pointer that should have been refused, a damaged heap, and a block that was allocated in a
+ * test and is live at its end each fail that test. `HEAPWRIGHT_STACKS=1` shows where such blocks were allocated.
  *
  * ```ts
  * // vitest.config.ts
