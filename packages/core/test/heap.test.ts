@@ -3,9 +3,11 @@ import { MAX_END_BYTES, PAGE_BYTES, SUPERBLOCK } from "../src/layout.ts";
 import { HeapError } from "../src/errors.ts";
 import { Heap } from "../src/heap.ts";
 import { asPtr, NULL, type Ptr } from "../src/ptr.ts";
+import { SharedHeap } from "../src/shared-heap.ts";
 import { random } from "../src/testing/stream.ts";
 import { allowLive, forget } from "../src/testing/heap-watch.ts";
 import { flush } from "../src/quick-lists.ts";
+import type { HeapBuffer } from "../src/views.ts";
 import { neighbours } from "./neighbours.ts";
 import { copyOf, expectSame, refusalIn, refusalOf } from "./refusal.ts";
 
@@ -189,15 +191,25 @@ describe("adopting", () => {
     expect(refusalIn({ buffer }, adopt({ maxBytes: 131_072 })).code).toBe("ERR_UNSUPPORTED");
   });
 
-  it("refuses a buffer that can be resized, and shared memory for now", () => {
-    const sources: (ArrayBuffer | SharedArrayBuffer | WebAssembly.Memory)[] = [
-      new ArrayBuffer(65536, { maxByteLength: 131_072 }),
-      new SharedArrayBuffer(65536),
-      new WebAssembly.Memory({ initial: 1, maximum: 2, shared: true }),
-    ];
-    for (const source of sources) {
-      expect(refusalOf(() => Heap.adopt(source as ArrayBuffer)).code).toBe("ERR_UNSUPPORTED");
-      expect(refusalOf(() => Heap.attach(source as ArrayBuffer)).code).toBe("ERR_UNSUPPORTED");
+  it.each([
+    ["ArrayBuffer is resizable", new ArrayBuffer(65536, { maxByteLength: 131_072 })],
+    ["SharedArrayBuffer is growable", new SharedArrayBuffer(65536, { maxByteLength: 131_072 })],
+  ])("refuses a buffer that can be resized: the %s", (finding, source) => {
+    const remedy = "a heap there would be slow, and so would others in the process; pass one of fixed length";
+    for (const call of ["adopt", "attach"] as const) {
+      const error = refusalOf(() => Heap[call](source as ArrayBuffer));
+      expect(error).toMatchObject({ code: "ERR_UNSUPPORTED", message: `Heap.${call}: the ${finding}; ${remedy}` });
+    }
+  });
+
+  it("makes a shared heap of shared memory", () => {
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: 2, shared: true });
+    for (const source of [new SharedArrayBuffer(65536), memory]) {
+      const heap: Heap<HeapBuffer> = Heap.adopt(source as SharedArrayBuffer);
+      expect(heap).toBeInstanceOf(SharedHeap);
+      expect(heap).toBeInstanceOf(Heap);
+      expect(heap.slot).toBe(1);
+      heap.check();
     }
   });
 });

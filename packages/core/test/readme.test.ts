@@ -108,6 +108,20 @@ describe("the code in the documents", () => {
   });
 });
 
+/** Methods and getters of a class that its users are promised: all but those that the sources mark as internal. */
+function publicNames(prototype: object): string[] {
+  const sources = readdirSync(join(ROOT, "packages/core/src")).filter((name) => name.endsWith(".ts"));
+  const marked = sources.flatMap((name) => [
+    ...textOf(`packages/core/src/${name}`).matchAll(/\/\*\*(?:(?!\*\/).)*@internal.*?\*\/\s+(?:\w+ )*(\w+)[(<]/gs),
+  ]);
+  const internal = new Set(["constructor", ...marked.map(([, name]) => name)]);
+  const names: string[] = [];
+  for (let proto: object = prototype; proto !== Object.prototype; proto = Object.getPrototypeOf(proto)) {
+    names.push(...Object.getOwnPropertyNames(proto).filter((name) => !internal.has(name)));
+  }
+  return names;
+}
+
 describe("core's README", () => {
   const readme = textOf(README);
 
@@ -120,17 +134,14 @@ describe("core's README", () => {
     expect([...Object.keys(core), ...Object.keys(testing)].filter((name) => !named.has(name))).toEqual([]);
   });
 
-  it("has every method and getter of a heap, and every code of an error", () => {
-    const internal = new Set(["constructor", "heap", "isStale", "release", "retake"]);
-    const names: string[] = [];
-    for (let proto: object = core.Heap.prototype; proto !== Object.prototype; proto = Object.getPrototypeOf(proto)) {
-      names.push(...Object.getOwnPropertyNames(proto).filter((name) => !internal.has(name)));
-    }
+  it("has every method and getter of heaps and locks, and every code of an error", () => {
     const codes =
       textOf("packages/core/src/errors.ts")
         .match(/\| "(ERR_\w+)"/g)
         ?.map((line) => line.slice(3, -1)) ?? [];
     expect(codes.length).toBeGreaterThan(10);
+    const names = [core.Heap, core.SharedHeap, core.Lock].flatMap(({ prototype }) => publicNames(prototype));
+    expect(names).toEqual(expect.arrayContaining(["malloc", "u32", "supervise", "tryAcquire"]));
     const words = new Set(readme.match(/\w+/g));
     expect([...names, ...codes].filter((name) => !words.has(name))).toEqual([]);
   });
