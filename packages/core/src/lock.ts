@@ -140,26 +140,33 @@ export class Lock {
    * @throws HeapError `ERR_WOULD_BLOCK` when this agent holds it itself
    */
   tryAcquire(): Acquired | "busy" {
-    const outcome = this.tryTake();
-    if (outcome !== BUSY) return this.#acquired(outcome);
-    if (this.isMine) throw this.#busy("tryAcquire");
-    return "busy";
+    const outcome = this.attempt();
+    if (outcome === "busy" && this.isMine) throw this.#busy("tryAcquire");
+    return outcome;
   }
 
   /**
    * Takes the lock without blocking this thread: for a page, and for whoever supervises workers. It waits as long as it
-   * takes.
-   *
-   * @throws HeapError `ERR_WOULD_BLOCK` when this agent holds it itself
+   * takes, also for other code of this agent that holds the lock, so do not ask twice.
    */
   async acquireAsync(): Promise<Acquired> {
-    const { i32, word } = this;
     for (;;) {
-      const outcome = this.tryAcquire();
+      const outcome = this.attempt();
       if (outcome !== "busy") return outcome;
-      const found = Atomics.load(i32, word);
-      if (found !== 0 && this.#announce(found)) await sleepAsync(i32, word, found | WAIT);
+      await this.change();
     }
+  }
+
+  /** @internal As `tryAcquire`, but other code of this agent is as good a holder as any. */
+  attempt(): Acquired | "busy" {
+    const outcome = this.tryTake();
+    return outcome === BUSY ? "busy" : this.#acquired(outcome);
+  }
+
+  /** @internal Waits until the lock may be free. */
+  async change(): Promise<void> {
+    const found = Atomics.load(this.i32, this.word);
+    if (found !== 0 && this.#announce(found)) await sleepAsync(this.i32, this.word, found | WAIT);
   }
 
   /**

@@ -13,8 +13,8 @@
  * - push: the link, the head, then the block's state HELD, then the room;
  * - pop: the block's state LIVE, then the head, then the room.
  *
- * So at each instant every HELD block is in just one magazine, and what is in a magazine without being HELD is at its head,
- * with its link intact: it is dropped.
+ * So at each instant every HELD block is in just one magazine; and what is in a magazine without being HELD, after a death,
+ * has its link intact, and is dropped.
  *
  * @module
  */
@@ -41,6 +41,14 @@ const MOST_LIMIT_BLOCKS = 128;
 export function push(u32: Uint32Array, head: number, ptr: number, tag: number): void {
   u32[ptr >>> 2] = u32[head]!;
   u32[head] = ptr;
+  u32[(ptr >>> 2) - 1] = tag + (HELD - LIVE);
+  u32[head + ROOM]! -= 1;
+}
+
+/** Puts a LIVE block behind `tail`, or first into an empty magazine: blocks come out in the order they went in. */
+export function append(u32: Uint32Array, head: number, tail: number, ptr: number, tag: number): void {
+  u32[ptr >>> 2] = 0;
+  u32[tail === 0 ? head : tail >>> 2] = ptr;
   u32[(ptr >>> 2) - 1] = tag + (HELD - LIVE);
   u32[head + ROOM]! -= 1;
 }

@@ -11,8 +11,8 @@ import { imageOf } from "./image.ts";
 import type { BlockInfo, HeapStats } from "./inspect.ts";
 import { SUPERBLOCK } from "./layout.ts";
 import { type Guarded, Lock } from "./lock.ts";
-import { batchOf, emptyMagazine, MAGAZINES, pop, push, raiseLimit } from "./magazines.ts";
-import { badCount, isCount } from "./misuse.ts";
+import { append, batchOf, emptyMagazine, MAGAZINES, pop, push, raiseLimit } from "./magazines.ts";
+import { badCount, corrupt, isCount } from "./misuse.ts";
 import { copyWords, zeroWords } from "./payload.ts";
 import { asPtr, NULL, type Ptr } from "./ptr.ts";
 import { equip, type HeapDescriptor, noSlot, SLOT_RECORD, SlotTable, vacate } from "./slots.ts";
@@ -396,9 +396,16 @@ export class SharedHeap extends GeneralHeap<SharedArrayBuffer> implements Guarde
     const outer = this.mutex.enter("malloc");
     try {
       const { inner } = this;
+      const list = head - this.heads;
+      const first = inner.words[head]!;
+      // What malloc() would not take: the views were too short, or something wrote into it.
+      if (first !== 0) {
+        if (inner.words[(first >>> 2) - 1] !== ((list * 8) | HELD)) throw corrupt("malloc", first);
+        return pop(inner.words, head);
+      }
       const ptr = inner.malloc(size);
       if (ptr === NULL) return this.#emptyAll() ? inner.malloc(size) : NULL;
-      const list = head - this.heads;
+      let tail = 0;
       raiseLimit(inner.words, head, list * 8);
       for (let wanted = batchOf(inner.words, head); wanted > 0; wanted -= 1) {
         const next = inner.malloc(size);
@@ -410,7 +417,8 @@ export class SharedHeap extends GeneralHeap<SharedArrayBuffer> implements Guarde
           inner.free(next);
           break;
         }
-        push(u32, head, next, tag);
+        append(u32, head, tail, next, tag);
+        tail = next;
       }
       return ptr;
     } catch (error) {

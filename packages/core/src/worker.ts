@@ -18,8 +18,11 @@ import { SUPERBLOCK } from "./layout.ts";
 /** A worker of `node:worker_threads`, or a page's. */
 export interface WorkerLike {
   postMessage(message: unknown): void;
+  terminate?(): unknown;
   /** Node's. */
   once?(event: "exit", listener: () => void): unknown;
+  /** Node's; -1 when it has ended. */
+  readonly threadId?: number;
 }
 
 /** What is used of `node:worker_threads`. */
@@ -45,21 +48,31 @@ const POLL_MS = 20;
 const LONGEST_POLL_MS = 1000;
 
 /** Keeps a slot for a worker, and gives it back when the worker is gone. */
-export function supervise(heap: SharedHeap, worker: WorkerLike): HeapDescriptor {
-  expectWorker("supervise", worker);
+export function supervise(heap: SharedHeap, worker: WorkerLike, call: string = "supervise"): HeapDescriptor {
+  expectWorker(call, worker);
+  const descriptor = heap.share();
   const { slots } = heap;
   const slot = slots.invite(heap.slot);
-  if (slot === 0) throw noSlot("supervise", 0);
+  if (slot === 0) throw noSlot(call, 0);
   const generation = slots.generation(slot);
   if (worker.once === undefined) void awaitCertificate(heap, slot, generation);
   else worker.once("exit", () => void reap(heap, slot, generation));
-  return { ...heap.share(), slot };
+  return { ...descriptor, slot };
 }
 
 /** Starts a worker, or takes one that has been made, and sends it the heap. */
 export function spawn<W extends WorkerLike>(heap: SharedHeap, worker: URL | string | W): W {
-  const made = typeof worker === "string" || worker instanceof URL ? (start(worker) as W) : worker;
-  made.postMessage(supervise(heap, made));
+  const isMade = typeof worker !== "string" && !(worker instanceof URL);
+  const made = isMade ? worker : (start(worker) as W);
+  try {
+    const descriptor = supervise(heap, made, "spawn");
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker, and no window
+    made.postMessage(descriptor);
+  } catch (error) {
+    // Nobody else knows of it.
+    if (!isMade) void made.terminate?.();
+    throw error;
+  }
   return made;
 }
 
@@ -81,9 +94,11 @@ export function certify(heap: SharedHeap): Promise<void> {
   const { locks } = navigator;
   const name = certificateOf(heap, heap.slot, heap.slots.generation(heap.slot));
   return new Promise((resolve) => {
-    void locks.request(name, () => {
-      heap.slots.certify(heap.slot);
+    void locks.request(name, { ifAvailable: true }, (lock) => {
       resolve();
+      // Nobody asks for it before it is certified: this agent has it already.
+      if (lock === null) return undefined;
+      heap.slots.certify(heap.slot);
       return new Promise(() => {});
     });
   });
@@ -97,17 +112,26 @@ export function hasCertificates(): boolean {
 /** A worker's slot, and those of the workers that it had itself, which end with it. */
 async function reap(heap: SharedHeap, slot: number, generation: number): Promise<void> {
   const { slots, lock } = heap;
+  const isNode = nodeWorkers() !== undefined;
   const orphans = slots.generation(slot) === generation ? slots.supervisedBy(slot) : [];
   slots.bury(slot, generation);
-  if (nodeWorkers() !== undefined) for (const orphan of orphans) slots.bury(orphan, slots.generation(orphan));
+  // In node they have ended before their parent did. A page's tell by their certificates, which nobody awaits now.
+  for (const orphan of orphans) {
+    if (!isNode) void awaitCertificate(heap, orphan, slots.generation(orphan));
+    else {
+      orphans.push(...slots.supervisedBy(orphan).filter((own) => !orphans.includes(own)));
+      slots.bury(orphan, slots.generation(orphan));
+    }
+  }
   lock.wakeAll();
   try {
-    await lock.acquireAsync();
+    while (lock.attempt() === "busy") await lock.change();
   } catch (error) {
     // Who has left the heap himself supervises nobody any more.
     if (error instanceof HeapError && error.code === "ERR_DESTROYED") return;
     throw error;
   }
+  // No pause between taking and giving back: other code of this agent would find the lock its own.
   try {
     heap.reapDead();
   } finally {
@@ -117,11 +141,16 @@ async function reap(heap: SharedHeap, slot: number, generation: number): Promise
 
 async function awaitCertificate(heap: SharedHeap, slot: number, generation: number): Promise<void> {
   const { slots } = heap;
-  for (let pause = POLL_MS; !slots.isCertified(slot); pause = Math.min(2 * pause, LONGEST_POLL_MS)) {
+  const name = certificateOf(heap, slot, generation);
+  for (let time = POLL_MS; !slots.isCertified(slot); time = Math.min(2 * time, LONGEST_POLL_MS)) {
     if (slots.generation(slot) !== generation) return;
-    await new Promise((resolve) => setTimeout(resolve, pause));
+    await pause(time);
   }
-  await navigator.locks.request(certificateOf(heap, slot, generation), () => reap(heap, slot, generation));
+  await navigator.locks.request(name, () => reap(heap, slot, generation));
+}
+
+function pause(time: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, time));
 }
 
 function certificateOf(heap: SharedHeap, slot: number, generation: number): string {
@@ -203,7 +232,11 @@ function expectWorker(call: string, value: unknown): void {
   const isWorker =
     typeof value === "object" && value !== null && typeof (value as WorkerLike).postMessage === "function";
   if (!isWorker) throw new HeapError("ERR_INVALID_ARGUMENT", `${call}(${show(value)}): pass a worker`);
-  if ((value as WorkerLike).once !== undefined || hasCertificates()) return;
+  const { once, threadId } = value as WorkerLike;
+  if (threadId === -1) {
+    throw new HeapError("ERR_INVALID_ARGUMENT", `${call}: the worker has ended; pass one that runs`);
+  }
+  if (once !== undefined || hasCertificates()) return;
   const finding = "nothing here tells of a worker's death: neither its exit event nor navigator.locks";
   throw new HeapError("ERR_UNSUPPORTED", `${call}: ${finding}; use share()`);
 }

@@ -110,6 +110,11 @@ export function carvedEnd(u32: Uint32Array, control: number, region: number): nu
   return region === u32[control + LAST] ? u32[control + CARVED]! : u32[(region >>> 2) + REGION_END]!;
 }
 
+/** Whether a block can be handed out without taking another region. */
+export function isAtHand(u32: Uint32Array, control: number): boolean {
+  return u32[control + HEAD] !== 0 || u32[control + CARVED] !== u32[control + END];
+}
+
 /** What is known of an address: 0 no block begins there, 1 a free one does, 0x10001 a live one. */
 export function blockBits(u32: Uint32Array, control: number, address: number): number {
   if (address >>> 0 !== address || address % ALIGNMENT_BYTES !== 0 || !isCovered(u32, control, address)) return 0;

@@ -3,7 +3,7 @@
  *
  * Two rules let a death anywhere lose no more than the block in flight. Push: the link, the head, then the byte that says
  * held, then the room. Pop: the byte, then the head, then the room. So at each instant every held block is in just one
- * magazine; what is in one without being held is at its head, with its link intact, and is dropped.
+ * magazine; what is in one without being held, after a death, has its link intact, and is dropped.
  *
  * @module
  */
@@ -98,6 +98,15 @@ export function push(pool: FixedPool, magazine: number, ptr: number): void {
   const { u32, u8 } = pool.heap;
   u32[ptr >>> 2] = u32[magazine + HEAD]!;
   u32[magazine + HEAD] = ptr;
+  u8[heldByte(u32, pool.control, ptr)] = 1;
+  u32[magazine + ROOM]! -= 1;
+}
+
+/** Puts a block that is live to the pool behind `tail`, or first into an empty magazine: they come out in this order. */
+export function append(pool: FixedPool, magazine: number, tail: number, ptr: number): void {
+  const { u32, u8 } = pool.heap;
+  u32[ptr >>> 2] = 0;
+  u32[tail === 0 ? magazine + HEAD : tail >>> 2] = ptr;
   u8[heldByte(u32, pool.control, ptr)] = 1;
   u32[magazine + ROOM]! -= 1;
 }

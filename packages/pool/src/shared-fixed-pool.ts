@@ -9,9 +9,10 @@ import { departuresOf, generationOf, isPresent } from "@heapwright/core/engine";
 
 import { checkHeld } from "./check-fixed.ts";
 import { FixedPool } from "./fixed-pool.ts";
-import { blockBits, heldByte, recoverFixed } from "./fixed-regions.ts";
+import { blockBits, heldByte, isAtHand, recoverFixed } from "./fixed-regions.ts";
 import { FIXED_CONTROL, MAGAZINE, MAGIC, PAGE_BITS_WORDS } from "./layout.ts";
-import { batchOf, freeFirst, giveBackOfGone, magazineFor, magazinesOf, push, raiseLimit } from "./magazines.ts";
+import { append, batchOf, freeFirst, giveBackOfGone, magazineFor, magazinesOf, push, raiseLimit } from "./magazines.ts";
+import { corrupt, isCount } from "./misuse.ts";
 import { Opened, type PoolBlock, type PoolStats } from "./pool.ts";
 
 const DEATHS = FIXED_CONTROL.offsets.deaths >>> 2;
@@ -145,15 +146,25 @@ export class SharedFixedPool extends FixedPool {
     const outer = this.#enter("malloc");
     try {
       const { inner } = this;
+      const isEquipped = this.head !== this.control + EMPTY;
+      if (!this.#equip()) return inner.malloc(size);
+      const first = this.heap.u32[this.head]!;
+      if (first !== 0 && isCount(size) && size <= this.memberSize) {
+        // What malloc() would not take: it did not know the magazine or the page, or something wrote into the block.
+        if (this.refresh() || !isEquipped) return this.malloc(size);
+        throw corrupt("malloc", first);
+      }
       const ptr = inner.malloc(size);
-      if (ptr === NULL || !this.#equip()) return ptr;
+      if (ptr === NULL) return NULL;
       const magazine = this.head - HEAD;
-      raiseLimit(this.heap.u32, this.control, magazine);
-      for (let wanted = batchOf(this.heap.u32, magazine); wanted > 0; wanted -= 1) {
-        if (this.heap.u32[this.head + ROOM] === 0) break;
+      const { u32 } = this.heap;
+      raiseLimit(u32, this.control, magazine);
+      let tail = NULL;
+      // No buffer is taken for what nobody has asked for yet.
+      for (let wanted = batchOf(u32, magazine); wanted > 0 && isAtHand(u32, this.control); wanted -= 1) {
         const next = inner.malloc();
-        if (next === NULL) break;
-        push(inner, magazine, next);
+        append(inner, magazine, tail, next);
+        tail = next;
       }
       return ptr;
     } catch (error) {

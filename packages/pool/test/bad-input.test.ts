@@ -1,5 +1,5 @@
 /** Every public function, given what it cannot use: the documented result or a HeapError, and no byte of the heap changed. */
-import { asPtr, Heap, HeapError, type Ptr } from "@heapwright/core";
+import { asPtr, Heap, type HeapBuffer, HeapError, type Ptr } from "@heapwright/core";
 import { describe, expect, test } from "vitest";
 
 import * as api from "../src/index.ts";
@@ -44,7 +44,7 @@ function refusal(act: () => unknown): string | undefined {
   }
 }
 
-function pools(): { heap: Heap; fixed: FixedMemPool; variadic: VariadicMemPool; a: Ptr; b: Ptr } {
+function pools(): { heap: Heap<HeapBuffer>; fixed: FixedMemPool; variadic: VariadicMemPool; a: Ptr; b: Ptr } {
   const heap = heapOf();
   const fixed = fixedPool(48, 4, { backing: heap });
   const variadic = variadicPool(4096, 20, { backing: heap });

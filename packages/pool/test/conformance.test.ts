@@ -237,7 +237,7 @@ describe("faults of the original", () => {
     expect(() => pool_fixed_init(2 ** 31, 2 ** 31, { backing })).toThrow(refused("ERR_OUT_OF_MEMORY"));
     expect(() => pool_fixed_init(Number.MAX_SAFE_INTEGER, 1, { backing })).toThrow(refused("ERR_OUT_OF_MEMORY"));
     expect(() => pool_variadic_init(2 ** 32, 0, { backing })).toThrow(refused("ERR_OUT_OF_MEMORY"));
-    expect(() => pool_fixed_init(1 << 16, 1, { backing })).toThrow(refused("ERR_OUT_OF_MEMORY"));
+    expect(() => pool_fixed_init(1 << 21, 1, { backing })).toThrow(refused("ERR_OUT_OF_MEMORY"));
     expect(backing.stats().liveBlocks).toBe(0);
     expect(mem_align(2 ** 32 - 1)).toBe(2 ** 32);
     const pool = keep(pool_fixed_init(1024, 8, { backing }));

@@ -1,11 +1,12 @@
 /** Pools that a test makes: checked and destroyed after it, and nothing of them may be left in their heap. */
-import { Heap, NULL, type Ptr } from "@heapwright/core";
+import { Heap, type HeapBuffer, NULL, type Ptr } from "@heapwright/core";
 import { afterEach, expect } from "vitest";
 
 import { FixedMemPool, type PoolOptions, VariadicMemPool } from "../src/index.ts";
 
 const made: (FixedMemPool | VariadicMemPool)[] = [];
-const heaps = new Set<Heap>();
+const heaps = new Set<Heap<HeapBuffer>>();
+let isShared = false;
 
 afterEach(() => {
   for (const pool of made.splice(0)) {
@@ -22,8 +23,15 @@ afterEach(() => {
   }
 });
 
-export function heapOf(bytes: number = 1 << 20, maxBytes?: number): Heap {
-  const heap = new Heap(maxBytes === undefined ? { bytes } : { bytes, maxBytes });
+/** Makes the heaps of this test file shared ones, which have slots to hold, and a byte for each 16 of a pool. */
+export function inSharedHeaps(): void {
+  isShared = true;
+}
+
+export function heapOf(bytes: number = 1 << 20, maxBytes: number = bytes): Heap<HeapBuffer> {
+  const heap: Heap<HeapBuffer> = isShared
+    ? new Heap({ bytes: Math.max(1 << 17, bytes), maxBytes: Math.max(1 << 17, 4 * maxBytes), shared: true })
+    : new Heap(maxBytes === bytes ? { bytes } : { bytes, maxBytes });
   heaps.add(heap);
   return heap;
 }
@@ -56,7 +64,7 @@ export function got(ptr: Ptr): Ptr {
 }
 
 /** The heap's bytes before and after an act are the same. */
-export function unchanged(heap: Heap, act: () => void): void {
+export function unchanged(heap: Heap<HeapBuffer>, act: () => void): void {
   const before = new Uint8Array(heap.image());
   act();
   const after = new Uint8Array(heap.image());

@@ -1,5 +1,5 @@
 /** Random operations against the shadow heap, every invariant of pool and heap proved after each. */
-import { Heap } from "@heapwright/core";
+import { Heap, type HeapBuffer } from "@heapwright/core";
 import { operations, programSizes, random, replay, runs, seedFromEnv, uniform } from "@heapwright/core/testing";
 import { expect, test } from "vitest";
 
@@ -9,10 +9,16 @@ const COUNT = 2000;
 /** `calloc` may ask for more than a block of a fixed pool. */
 const NO_CALLOC = { malloc: 4, free: 5, realloc: 1, calloc: 0, alignedAlloc: 0 };
 
+/** Of either alignment, every third one shared. */
+function heapFor(run: number, maxBytes: number): Heap<HeapBuffer> {
+  const options = { bytes: 1 << 16, maxBytes, alignment: run % 2 === 0 ? 8 : 16 } as const;
+  return run % 3 === 2 ? new Heap({ ...options, shared: true }) : new Heap(options);
+}
+
 test("a fixed pool keeps its promises", { timeout: 600_000 }, () => {
   const draw = random(seedFromEnv());
   for (let run = 0; run < runs(30); run += 1) {
-    const heap = new Heap({ bytes: 1 << 16, maxBytes: 1 << 26, alignment: run % 2 === 0 ? 8 : 16 });
+    const heap = heapFor(run, 1 << 26);
     const size = Math.floor(draw() * 200);
     const pool = new FixedMemPool(size, 1 + Math.floor(draw() ** 3 * 300), { backing: heap });
     const seed = Math.floor(draw() * 2 ** 31);
@@ -29,7 +35,7 @@ test("a fixed pool keeps its promises", { timeout: 600_000 }, () => {
 test("a variadic pool keeps its promises", { timeout: 600_000 }, () => {
   const draw = random(seedFromEnv() + 1);
   for (let run = 0; run < runs(60); run += 1) {
-    const heap = new Heap({ bytes: 1 << 16, maxBytes: 1 << 27, alignment: run % 2 === 0 ? 8 : 16 });
+    const heap = heapFor(run, 1 << 27);
     const grow = Math.floor(2 ** (draw() * 17));
     const pool = new VariadicMemPool(grow, Math.floor(draw() * 120), { backing: heap });
     const seed = Math.floor(draw() * 2 ** 31);
