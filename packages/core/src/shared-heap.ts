@@ -336,8 +336,9 @@ export class SharedHeap extends GeneralHeap<SharedArrayBuffer> implements Guarde
 
   #see(): void {
     if (this.heads === 0) throw new HeapError("ERR_DESTROYED", "this agent has detached from the heap; attach again");
-    this.retake();
-    this.end = this.base + this.words[this.bytesWord]!;
+    const end = this.base + this.words[this.bytesWord]!;
+    if (end > this.words.length * 4) this.retake();
+    this.end = end;
   }
 
   /** Takes or makes this agent's record. */

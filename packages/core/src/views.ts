@@ -111,10 +111,14 @@ export class Views<B extends HeapBuffer = HeapBuffer> {
 
   /** @internal Takes the views of the buffer that the memory has now. */
   retake(): void {
-    if (this.memory === undefined) {
+    const { memory } = this;
+    if (memory === undefined) {
       throw new HeapError("ERR_DESTROYED", "the heap's buffer has been detached; nothing of the heap is left");
     }
-    this.#take(this.memory.buffer as B);
+    // V8 tells other agents of a shared memory's growth by an interrupt, and until that comes they are given the old
+    // buffer: about once in a thousand growths. To grow by nothing gives the new one at once. It would detach a private one.
+    if (!(this.words.buffer instanceof ArrayBuffer)) memory.grow(0);
+    this.#take(memory.buffer as B);
   }
 
   #take(buffer: B): void {
