@@ -205,7 +205,11 @@ export class Lock {
   enter(call: string): boolean {
     const found = Atomics.compareExchange(this.i32, this.word, 0, this.me);
     if (found !== 0) {
-      if ((found & ~WAIT) === this.me) return false;
+      if ((found & ~WAIT) === this.me) {
+        // Taken through another object of this agent, perhaps, that has grown the heap since.
+        this.guarded.catchUp();
+        return false;
+      }
       if (this.take() === BUSY) throw this.#busy(call);
     }
     this.#entered();
