@@ -102,17 +102,8 @@ export function push(pool: FixedPool, magazine: number, ptr: number): void {
   u32[magazine + ROOM]! -= 1;
 }
 
-/** Puts a block that is live to the pool behind `tail`, or first into an empty magazine: they come out in this order. */
-export function append(pool: FixedPool, magazine: number, tail: number, ptr: number): void {
-  const { u32, u8 } = pool.heap;
-  u32[ptr >>> 2] = 0;
-  u32[tail === 0 ? magazine + HEAD : tail >>> 2] = ptr;
-  u8[heldByte(u32, pool.control, ptr)] = 1;
-  u32[magazine + ROOM]! -= 1;
-}
-
 /** Frees the first block of a magazine that is not empty. Drops one that is in it without being held. */
-export function freeFirst(pool: FixedPool, magazine: number): void {
+function freeFirst(pool: FixedPool, magazine: number): void {
   const { u32, u8 } = pool.heap;
   const ptr = u32[magazine + HEAD]!;
   if (blockBits(u32, pool.control, ptr) !== BOTH) {

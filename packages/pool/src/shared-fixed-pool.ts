@@ -10,8 +10,8 @@ import { departuresOf, generationOf, isPresent } from "@heapwright/core/engine";
 import { checkHeld } from "./check-fixed.ts";
 import { FixedPool } from "./fixed-pool.ts";
 import { blockBits, heldByte, isAtHand, recoverFixed } from "./fixed-regions.ts";
-import { FIXED_CONTROL, MAGAZINE, MAGIC, PAGE_BITS_WORDS } from "./layout.ts";
-import { append, batchOf, freeFirst, giveBackOfGone, magazineFor, magazinesOf, push, raiseLimit } from "./magazines.ts";
+import { FIXED_CONTROL, MAGAZINE } from "./layout.ts";
+import { batchOf, giveBackOfGone, magazineFor, magazinesOf, push, raiseLimit } from "./magazines.ts";
 import { corrupt, isCount } from "./misuse.ts";
 import { Opened, type PoolBlock, type PoolStats } from "./pool.ts";
 
@@ -23,6 +23,9 @@ const HEAD = MAGAZINE.offsets.head >>> 2;
 /** Words from a magazine's head to its room. */
 const ROOM = (MAGAZINE.offsets.room - MAGAZINE.offsets.head) >>> 2;
 const BOTH = 0x1_0001;
+// Local, because V8 folds a module's own constants into its code.
+const PAGE_WORDS = 16;
+const POOL_MAGIC = 0x4c4f4f50;
 
 /** Hands out blocks of one size to several workers. */
 export class SharedFixedPool extends FixedPool {
@@ -32,6 +35,8 @@ export class SharedFixedPool extends FixedPool {
   declare readonly lock: Lock;
   /** @internal */
   declare readonly shared: SharedHeap;
+  /** @internal The heap's bytes as last seen. */
+  declare u8: Uint8Array;
   /** @internal Word address of the head of this agent's magazine; of zeros as long as it has none. */
   declare head: number;
 
@@ -41,6 +46,7 @@ export class SharedFixedPool extends FixedPool {
     this.inner = inner;
     this.lock = heap.lock;
     this.shared = heap;
+    this.u8 = heap.u8;
     this.head = this.control + EMPTY;
   }
 
@@ -50,10 +56,10 @@ export class SharedFixedPool extends FixedPool {
       const { head } = this;
       const ptr = u32[head]!;
       const page = ((ptr >>> 12) - this.firstPage) >>> 0;
-      if (page < this.pageCount && ptr !== 0 && u32[this.control] === MAGIC) {
+      if (page < this.pageCount && ptr !== 0 && u32[this.control] === POOL_MAGIC) {
         const word = (u32[(this.table + page) | 0]! + (ptr >>> 8)) | 0;
-        const held = (word - ((ptr >>> 8) & 15) + PAGE_BITS_WORDS) * 4 + ((ptr >>> 4) & 255);
-        const { u8 } = this.heap;
+        const held = (((word - ((ptr >>> 8) & 15) + PAGE_WORDS) << 2) + ((ptr >>> 4) & 255)) >>> 0;
+        const { u8 } = this;
         if (u8[held] === 1) {
           // Not held first: what a magazine holds is held at each instant.
           u8[held] = 0;
@@ -70,11 +76,10 @@ export class SharedFixedPool extends FixedPool {
     if (typeof ptr === "number" && (ptr & 15) === 0 && ((ptr | 0) === ptr || ptr >>> 0 === ptr)) {
       const { u32 } = this.heap;
       const page = ((ptr >>> 12) - this.firstPage) >>> 0;
-      if (page < this.pageCount && u32[this.control] === MAGIC) {
+      if (page < this.pageCount && u32[this.control] === POOL_MAGIC) {
         const word = (u32[(this.table + page) | 0]! + (ptr >>> 8)) | 0;
-        const held = (word - ((ptr >>> 8) & 15) + PAGE_BITS_WORDS) * 4 + ((ptr >>> 4) & 255);
-        const { u8 } = this.heap;
-        const { head } = this;
+        const held = (((word - ((ptr >>> 8) & 15) + PAGE_WORDS) << 2) + ((ptr >>> 4) & 255)) >>> 0;
+        const { head, u8 } = this;
         const room = u32[head + ROOM]!;
         if (room !== 0 && ((u32[word]! >>> ((ptr >>> 4) & 15)) & BOTH) === BOTH && u8[held] === 0) {
           // Held after it is in the magazine, for the same reason.
@@ -151,7 +156,9 @@ export class SharedFixedPool extends FixedPool {
       const first = this.heap.u32[this.head]!;
       if (first !== 0 && isCount(size) && size <= this.memberSize) {
         // What malloc() would not take: it did not know the magazine or the page, or something wrote into the block.
-        if (this.refresh() || !isEquipped) return this.malloc(size);
+        const isNews = this.refresh() || this.u8 !== this.heap.u8 || !isEquipped;
+        this.u8 = this.heap.u8;
+        if (isNews) return this.malloc(size);
         throw corrupt("malloc", first);
       }
       const ptr = inner.malloc(size);
@@ -159,13 +166,7 @@ export class SharedFixedPool extends FixedPool {
       const magazine = this.head - HEAD;
       const { u32 } = this.heap;
       raiseLimit(u32, this.control, magazine);
-      let tail = NULL;
-      // No buffer is taken for what nobody has asked for yet.
-      for (let wanted = batchOf(u32, magazine); wanted > 0 && isAtHand(u32, this.control); wanted -= 1) {
-        const next = inner.malloc();
-        append(inner, magazine, tail, next);
-        tail = next;
-      }
+      this.#fill(batchOf(u32, magazine));
       return ptr;
     } catch (error) {
       throw this.lock.thrown(error);
@@ -186,15 +187,53 @@ export class SharedFixedPool extends FixedPool {
       if (!this.#equip()) return inner.free(ptr);
       const magazine = this.head - HEAD;
       raiseLimit(this.heap.u32, this.control, magazine);
-      if (this.heap.u32[this.head + ROOM] === 0) {
-        for (let wanted = batchOf(this.heap.u32, magazine); wanted > 0; wanted -= 1) freeFirst(inner, magazine);
-      }
+      if (this.heap.u32[this.head + ROOM] === 0) this.#drain(batchOf(this.heap.u32, magazine));
       push(inner, magazine, ptr);
     } catch (error) {
       throw this.lock.thrown(error);
     } finally {
       this.#leave(outer);
     }
+  }
+
+  /** Fills an empty magazine, in order: each block is linked from the one before, and held then. */
+  #fill(wanted: number): void {
+    const { inner, control, head } = this;
+    const { u32, u8 } = this.heap;
+    let link = head;
+    let left = wanted;
+    // No buffer is taken for what nobody has asked for yet.
+    for (; left > 0 && isAtHand(u32, control); left -= 1) {
+      const ptr = inner.malloc();
+      u32[ptr >>> 2] = 0;
+      u32[link] = ptr;
+      u8[this.#heldByte(u32, ptr)] = 1;
+      link = ptr >>> 2;
+    }
+    u32[head + ROOM]! -= wanted - left;
+  }
+
+  /** Frees the first blocks of a full magazine: no longer held, out of it, then free. */
+  #drain(count: number): void {
+    const { inner, head } = this;
+    const { u32, u8 } = this.heap;
+    for (let left = count; left > 0; left -= 1) {
+      const ptr = u32[head]!;
+      const page = ((ptr >>> 12) - inner.firstPage) >>> 0;
+      const held = page < inner.pageCount ? this.#heldByte(u32, ptr) : 0;
+      if (ptr === 0 || u8[held] !== 1) throw corrupt("free", ptr);
+      u8[held] = 0;
+      u32[head] = u32[ptr >>> 2]!;
+      u32[head + ROOM]! += 1;
+      inner.free(asPtr(ptr));
+    }
+  }
+
+  /** As {@link heldByte}, by the page table that the private pool has just looked at. */
+  #heldByte(u32: Uint32Array, ptr: number): number {
+    const page = ((ptr >>> 12) - this.inner.firstPage) >>> 0;
+    const word = (u32[(this.inner.table + page) | 0]! + (ptr >>> 8)) | 0;
+    return (((word - ((ptr >>> 8) & 15) + PAGE_WORDS) << 2) + ((ptr >>> 4) & 255)) >>> 0;
   }
 
   /** Finds this agent's magazine. False when there is no room for one. */
@@ -247,6 +286,7 @@ export class SharedFixedPool extends FixedPool {
 
   #leave(outer: boolean): void {
     this.refresh();
+    this.u8 = this.heap.u8;
     if (outer) this.lock.leave();
   }
 }
