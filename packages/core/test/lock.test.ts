@@ -350,7 +350,7 @@ describe("enter and leave, for allocators", () => {
     memory.free(far);
     flush(memory.inner);
     // The best piece lies beyond what the second object's views have shown so far.
-    const ptr = again.malloc(1 << 22);
+    const ptr = again.malloc(1 << 21);
     expect(ptr).toBe(far);
     again.u32[ptr >>> 2] = 42;
     expect(memory.u32[ptr >>> 2]).toBe(42);
