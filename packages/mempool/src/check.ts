@@ -3,10 +3,23 @@
  *
  * @module
  */
-import { CLASS_BLOCKS, CONTROL, FLAG_EXTERNAL, LAYOUT_VERSION, MAGIC, MARKS_WORD, shapeOf } from "./layout.ts";
+import {
+  CLASS_BLOCKS,
+  CONTROL,
+  FLAG_EXTERNAL,
+  HELD,
+  LAYOUT_VERSION,
+  MAGAZINE,
+  MAGIC,
+  MARKS_WORD,
+  shapeOf,
+} from "./layout.ts";
+import { magazinesOf } from "./magazines.ts";
 import { broken, isPowerOfTwo } from "./misuse.ts";
 
 const { offsets } = CONTROL;
+/** Of invariant 7, before it is said to be broken. */
+const LOOKS = 10;
 
 /** @throws HeapError `ERR_CORRUPT` that names the first invariant found broken. O(blocks). */
 export function checkPool(u32: Uint32Array, control: number): void {
@@ -35,13 +48,14 @@ export function checkPool(u32: Uint32Array, control: number): void {
       block += 1;
       continue;
     }
-    holds(2, run <= count - block, `a run of ${run} blocks`, address(block));
-    for (let i = block; i < block + run; i += 1) {
+    const blocks = run >= HELD ? 1 : run;
+    holds(2, blocks <= count - block, `a run of ${blocks} blocks`, address(block));
+    for (let i = block; i < block + blocks; i += 1) {
       holds(2, i === block || u32[runs + i] === 0, "a run begins in another", address(i));
       holds(3, !isFree(i), "free, though in a run", address(i));
     }
-    live += run;
-    block += run;
+    live += blocks;
+    block += blocks;
   }
   holds(6, live + free === count, "blocks do not add up", base);
   const { bitmapWords } = shape;
@@ -72,6 +86,36 @@ export function checkPool(u32: Uint32Array, control: number): void {
       }
     }
   }
+}
+
+/** Invariant 7. What agents that run change meanwhile may look wrong once, but hardly so often in a row. */
+export function checkHeld(u32: Uint32Array, control: number): void {
+  let damage = heldDamage(u32, control);
+  for (let look = 1; look < LOOKS && damage !== undefined; look += 1) damage = heldDamage(u32, control);
+  if (damage !== undefined) throw broken(7, damage, control * 4);
+}
+
+function heldDamage(u32: Uint32Array, control: number): string | undefined {
+  const at = (field: keyof typeof offsets): number => u32[control + (offsets[field] >>> 2)]!;
+  const [runs, count] = [at("runs"), at("count")];
+  const found = new Set<number>();
+  for (const magazine of magazinesOf(u32, control)) {
+    const word = magazine >>> 2;
+    const held = (HELD | u32[word + (MAGAZINE.offsets.slot >>> 2)]!) >>> 0;
+    const entries = word + (MAGAZINE.size >>> 2);
+    const end = entries + u32[word + (MAGAZINE.offsets.count >>> 2)]!;
+    if (end > entries + at("depth")) return "a magazine holds more than it can";
+    for (let entry = entries; entry < end; entry += 1) {
+      const block = u32[entry]!;
+      if (block >= count || u32[runs + block] !== held) return `block ${block} is in a magazine, but not held there`;
+      if (found.has(block)) return `block ${block} is in a magazine twice`;
+      found.add(block);
+    }
+  }
+  for (let block = 0; block < count; block += 1) {
+    if (u32[runs + block]! >= HELD && !found.has(block)) return `block ${block} is held, but in no magazine`;
+  }
+  return undefined;
 }
 
 /** For each word of the bitmap the longest run that begins in it. */

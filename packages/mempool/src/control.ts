@@ -20,14 +20,16 @@ import {
   CLASS_BLOCKS,
   CONTROL,
   FLAG_EXTERNAL,
+  FLAG_SHARED,
   LAYOUT_VERSION,
   MAGIC,
   MARKS_WORD,
+  MAX_MAGAZINE_BLOCKS,
   MAX_POOL_BYTES,
   shapeOf,
 } from "./layout.ts";
 import { markAll } from "./marks.ts";
-import { badArgument, isCount, isPowerOfTwo, outOfMemory, show } from "./misuse.ts";
+import { badArgument, isCount, isPowerOfTwo, noMagazines, outOfMemory, show } from "./misuse.ts";
 
 const { offsets } = CONTROL;
 const BITMAP = offsets.bitmap >>> 2;
@@ -65,6 +67,13 @@ export interface MempoolOptions {
    * `base` on. No byte of it is ever read or written.
    */
   readonly external?: ExternalRange;
+  /**
+   * In a shared heap: how many single blocks each worker may keep for itself, to hand them out and take them back without
+   * the lock. Blocks are then no longer the lowest free ones, and a pool is full for one worker while another holds some.
+   *
+   * @defaultValue 0: every call takes the lock, and addresses are those of the original
+   */
+  readonly magazine?: number;
 }
 
 /** @internal How an object finds the pool that is to be used through it. */
@@ -129,7 +138,9 @@ export function makePool(size: unknown, blockSize: unknown, given: MempoolOption
     const rounded = `less: rounded up to ${blockBytes}, it leaves no block`;
     throw badArgument(call, "default_block_size", blockSize, rounded);
   }
-  const { backing = globalAllocator(), report } = options;
+  const { backing = globalAllocator(), report, magazine = 0 } = options;
+  const { lock } = backing.heap;
+  if (magazine > 0 && lock === undefined) throw noMagazines(call);
   const { bitmapWords, leaf, treeWords, ...shape } = shapeOf(count);
   // What the backing aligns to is known to be 8 only.
   const bytes = shape.end * 4 + (first === undefined ? alignment - 8 + count * blockBytes : 0);
@@ -148,7 +159,7 @@ export function makePool(size: unknown, blockSize: unknown, given: MempoolOption
     u32[control + (offsets[field] >>> 2)] = value;
   };
   set("version", LAYOUT_VERSION);
-  set("flags", first === undefined ? 0 : FLAG_EXTERNAL);
+  set("flags", (first === undefined ? 0 : FLAG_EXTERNAL) | (lock === undefined ? 0 : FLAG_SHARED));
   set("backing", identityOf(backing));
   set("first", first ?? Math.ceil((handle + shape.end * 4) / alignment) * alignment);
   set("blockBytes", blockBytes);
@@ -158,6 +169,8 @@ export function makePool(size: unknown, blockSize: unknown, given: MempoolOption
   set("treeWords", treeWords);
   set("bitmap", bitmap);
   set("runs", control + shape.runs);
+  set("deaths", lock?.deaths ?? 0);
+  set("depth", magazine);
   // Last: it is a pool from here on.
   set("magic", MAGIC);
   return new Opened(backing, handle, report);
@@ -215,13 +228,16 @@ function identityOf(backing: Allocator): number {
 export function checkOptions(call: string, options: unknown): MempoolOptions {
   if (options === undefined) return {};
   if (typeof options !== "object" || options === null) throw badArgument(call, "options", options, "an object");
-  const { backing, report, alignment, external } = options as Record<keyof MempoolOptions, unknown>;
+  const { backing, report, alignment, external, magazine } = options as Record<keyof MempoolOptions, unknown>;
   if (backing !== undefined && !isAllocator(backing)) throw badArgument(call, "backing", backing, "an allocator");
   if (report !== undefined && typeof report !== "function") throw badArgument(call, "report", report, "a function");
   if (alignment !== undefined && !isPowerOfTwo(alignment)) {
     throw badArgument(call, "alignment", alignment, "a power of two");
   }
   if (external !== undefined) expectRange(call, external);
+  if (magazine !== undefined && (!isCount(magazine) || magazine > MAX_MAGAZINE_BLOCKS)) {
+    throw badArgument(call, "magazine", magazine, `a whole number of blocks from 0 to ${MAX_MAGAZINE_BLOCKS}`);
+  }
   return options;
 }
 

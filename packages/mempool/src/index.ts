@@ -15,5 +15,6 @@ export {
 } from "./mempool.ts";
 
 // The class
-export { Mempool, type MempoolBlock, type MempoolStats } from "./suballocator.ts";
+export { Mempool } from "./mempool-class.ts";
 export type { ExternalRange, MempoolOptions } from "./control.ts";
+export type { MempoolBlock, MempoolStats } from "./inspect.ts";

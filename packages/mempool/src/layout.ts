@@ -17,7 +17,7 @@
  *   control block
  *   +0    magic      "MEMP"
  *   +4    version    of the layout
- *   +8    flags      1: the blocks lie in an external range
+ *   +8    flags      1: the blocks lie in an external range; 2: the pool was made in a shared heap
  *   +12   backing    0: the heap; 0xffffffff: an allocator without a handle; else the backing's handle
  *   +16   first      address of block 0
  *   +20   blockBytes from block to block, a multiple of `alignment`
@@ -31,13 +31,21 @@
  *   +52   cleared    a free in this word or behind it makes no run that a cleared mark would have to tell of
  *   +56   watch      the larger of both: a free before it has something to update
  *   +60   coalesced  runs of more than one block that were handed out
- *   +64   deaths     of lock holders that the pool has seen, for shared heaps
- *   +68   departures of workers that the pool has seen, for shared heaps
- *   +72   depth      blocks of a worker's magazine, 0: there are none; for shared heaps
- *   +76   magazines  word address of the first magazine
+ *   +64   deaths     of lock holders that the pool has seen          }
+ *   +68   departures of agents that the pool has seen                } 0 unless the heap is shared
+ *   +72   depth      blocks of an agent's magazine, 0: there are none}
+ *   +76   magazines  the first magazine, 0: none                     }
  *
- *   a run length       0: no run begins with this block; else the blocks of the run that does
+ *   a run length       0: no run begins with this block; else the blocks of the run that does;
+ *                      0x80000000 + slot: a single block in the magazine of the agent in that slot
  *   a bit of the map   1: the block is free; bit i & 31 of word i >>> 5, 0 behind the last block
+ *
+ *   magazine (a block of the backing)
+ *   +0    next       magazine, 0: none
+ *   +4    slot       of the agent whose it is
+ *   +8    generation of the slot
+ *   +12   count      blocks in it
+ *   +16   entries    numbers of blocks, `depth` of them; the last one comes out first
  * ```
  *
  * Marks say where to look. For each class of run lengths (1 to 8, 16, 32) there is a tree over the words of the bitmap: a
@@ -47,8 +55,10 @@
  * which there are no words, are the words of the bitmap.
  *
  * The run lengths are the truth, all else is derived from them. Handing out clears bits first and sets the run length
- * last; a free clears the run length first. So each prefix of an operation's stores leaves a valid pool, in which at most
- * the run in flight is free again, or not yet found.
+ * last; a free clears the run length first. So each prefix of an operation's stores leaves a valid pool, in which the run
+ * in flight is free or not, and nothing else has changed. A magazine is its agent's alone, who moves blocks in and out
+ * without the lock: in by entry, count, run length; out by run length, count. So at each instant every held block is in
+ * the magazine that its run length names; what else is in one, after a death, is dropped.
  *
  * Invariants, proved by `check()`:
  *
@@ -60,7 +70,9 @@
  *     only if the child is not 0.
  *  5. No free block lies before the word `low`; `watch` is the larger of `low` and `cleared`; behind `cleared` no mark of
  *     a class above 1 is missing, not even one that is not needed.
- *  6. Conservation: blocks in runs + free blocks == count.
+ *  6. Conservation: blocks in runs + held blocks + free blocks == count.
+ *  7. Every held block is in one magazine, once, that of the slot which its run length names; and nothing else is in one.
+ *     (What agents that run change meanwhile is not judged.)
  *
  * @module
  */
@@ -113,10 +125,22 @@ export const CONTROL: StructCodec<{
   magazines: u32,
 });
 
+/** What a magazine begins with; its entries follow. */
+export const MAGAZINE: StructCodec<{ next: Word; slot: Word; generation: Word; count: Word }> = /* @__PURE__ */ struct({
+  next: u32,
+  slot: u32,
+  generation: u32,
+  count: u32,
+});
+
 export const MAGIC = 0x504d_454d;
 export const LAYOUT_VERSION = 1;
-/** In `flags`. */
+/** In `flags`: the blocks lie in an external range. */
 export const FLAG_EXTERNAL = 1;
+/** In `flags`: the pool was made in a shared heap. */
+export const FLAG_SHARED = 2;
+/** In a run length: the block is in a magazine; the slot is in the lower bits. */
+export const HELD = 0x8000_0000;
 /** In `backing`: the pool lies in the heap itself. */
 export const BACKING_HEAP = 0;
 /** In `backing`: in a block of an allocator that has no handle to know it by. */
@@ -126,6 +150,9 @@ export const BACKING_UNNAMED = 0xffff_ffff;
 export const ALIGNMENT_BYTES = 16;
 /** The most that a pool, or an external range with what lies before it, can have. */
 export const MAX_POOL_BYTES: number = 2 ** 32 - 1;
+
+/** The most that a magazine may hold: more would keep too much from the others. */
+export const MAX_MAGAZINE_BLOCKS = 65_536;
 
 /** Run lengths that have trees of marks: each class tells of runs of at least so many blocks. */
 export const CLASS_BLOCKS: readonly number[] = [1, 2, 3, 4, 5, 6, 7, 8, 16, 32];

@@ -12,7 +12,7 @@ import { HeapError, NULL, type Ptr } from "@heapwright/core";
 import { checkOptions, gridOf, type MempoolOptions } from "./control.ts";
 import { MAX_POOL_BYTES } from "./layout.ts";
 import { badArgument, destroyed, isCount } from "./misuse.ts";
-import { Mempool } from "./suballocator.ts";
+import { Mempool } from "./mempool-class.ts";
 
 export const KILOBYTE = 1024;
 export const MEGABYTE: number = 1024 * KILOBYTE;

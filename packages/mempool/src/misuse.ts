@@ -72,6 +72,17 @@ export function misaligned(wanted: number, own: number): HeapError {
   return new HeapError("ERR_UNSUPPORTED", `alignedAlloc(${wanted}): ${finding}`);
 }
 
+/** Magazines are asked for where there is nobody to share with. */
+export function noMagazines(call: string): HeapError {
+  return new HeapError("ERR_UNSUPPORTED", `${call}: magazine: the heap is private; leave it out, or share the heap`);
+}
+
+/** The run lengths have been written over. */
+export function damaged(address: number): HeapError {
+  const finding = `the run lengths at ${show(address)} are damaged: something wrote over them`;
+  return new HeapError("ERR_CORRUPT", `recover: ${finding}; make a new pool`, asPtr(address));
+}
+
 /** The pool is gone. */
 export function destroyed(call: string): HeapError {
   return new HeapError("ERR_DESTROYED", `${call}: the pool has been destroyed; make a new one`);

@@ -6,8 +6,9 @@
 import { type Allocator, asPtr, type Heap, type HeapBuffer, type HeapError, NULL, type Ptr } from "@heapwright/core";
 
 import { checkPool } from "./check.ts";
-import { isOpened, makePool, type MempoolOptions, type Opened, openPool, unmakePool } from "./control.ts";
-import { CONTROL, FLAG_EXTERNAL, MAGIC, MARKS_WORD } from "./layout.ts";
+import { type Opened, unmakePool } from "./control.ts";
+import { blocksOf, dumpOf, type MempoolBlock, type MempoolStats, statsOf } from "./inspect.ts";
+import { CONTROL, FLAG_EXTERNAL, HELD as HELD_BIT, MAGIC, MARKS_WORD } from "./layout.ts";
 import { mark, NONE } from "./marks.ts";
 import {
   badArgument,
@@ -36,52 +37,15 @@ const BITMAP = offsets.bitmap >>> 2;
 const RUNS = offsets.runs >>> 2;
 const LOW = offsets.low >>> 2;
 const WATCH = offsets.watch >>> 2;
-const COALESCED = offsets.coalesced >>> 2;
+const MARKS = MARKS_WORD;
+const HELD = HELD_BIT;
 /** The control block of a pool that this object has destroyed: beyond the words of any heap, so that all reads fail. */
 const NO_CONTROL = 0x4000_0000;
-const MARKS = MARKS_WORD;
 /** From this size on `fill` is faster than a loop. */
 const FILL_BYTES = 256;
 
-/** What a pool holds, in bytes and blocks. */
-export interface MempoolStats {
-  /** Bytes of a block. */
-  readonly blockSize: number;
-  /** Blocks of the pool. */
-  readonly blockCount: number;
-  /** Pointers handed out and not given back, whatever the number of blocks behind each. */
-  readonly liveBlocks: number;
-  /** Bytes behind them. */
-  readonly liveBytes: number;
-  /** Bytes that can be handed out, a block at a time. */
-  readonly freeBytes: number;
-  /** Runs of more than one block that were handed out since the pool was made: what the default block size is to avoid. */
-  readonly coalesced: number;
-  /** What the pool has taken from its backing: control block, tables and, unless they are external, the blocks. */
-  readonly takenBytes: number;
-}
-
-/** A block as its pool sees it: one of the grid where it is free, as many as were handed out together where it is live. */
-export interface MempoolBlock {
-  readonly ptr: Ptr;
-  /** Bytes. */
-  readonly size: number;
-  readonly state: "live" | "free";
-}
-
-/**
- * Hands out blocks of one size: what was freed at the lowest address first. For single blocks allocate and free are O(1)
- * whatever is live; a request for more takes the lowest run of neighbouring blocks that is long enough. It never grows.
- *
- * @example
- * ```ts
- * using pool = new Mempool(1 << 20, 64);
- * const ptr = pool.malloc(48);
- * pool.heap.f64[ptr >>> 3] = 1.5;
- * pool.free(ptr);
- * ```
- */
-export class Mempool implements Allocator {
+/** A cursor over a control block. What it knows is in the heap; the fields here are addresses and constants. */
+export class Suballocator implements Allocator {
   /** The heap whose bytes the pointers are offsets of; with an external range the one that the tables lie in. */
   declare readonly heap: Heap<HeapBuffer>;
   /** Serves the pool's memory. */
@@ -95,15 +59,17 @@ export class Mempool implements Allocator {
   /** @internal The heap's words as last seen; of length 0 when its memory has grown since. */
   declare words: Uint32Array;
   /** @internal Word addresses. */
-  declare lowWord: number;
+  declare readonly lowWord: number;
   /** @internal */
-  declare watchWord: number;
+  declare readonly watchWord: number;
   /** @internal */
-  declare bitmap: number;
+  declare readonly bitmap: number;
   /** @internal */
-  declare runs: number;
-  /** @internal Blocks; 0 when the pool is gone. */
-  declare count: number;
+  declare readonly runs: number;
+  /** @internal Blocks, and words of the bitmap. */
+  declare readonly count: number;
+  /** @internal */
+  declare readonly bitmapWords: number;
   /** @internal Address of block 0 as a 32-bit integer, so that V8 adds integers. */
   declare readonly origin: number;
   /** @internal The block size is `odd << shift`, and this is the inverse of `odd` modulo 2^32. */
@@ -115,18 +81,8 @@ export class Mempool implements Allocator {
   /** @internal */
   declare readonly leaf: number;
 
-  /**
-   * @param size - bytes of the pool, a whole number from 1; what does not fill a block at its end is not used
-   * @param blockSize - bytes of a block, from 1 and less than `size`; rounded up to a multiple of the alignment
-   * @param options - where the pool lies
-   * @throws HeapError `ERR_INVALID_ARGUMENT` for anything else and when rounding leaves no block, `ERR_OUT_OF_MEMORY` when
-   * the backing has no room
-   */
-  constructor(size: number, blockSize: number, options?: MempoolOptions);
   /** @internal */
-  constructor(opened: Opened);
-  constructor(size: number | Opened, blockSize?: number, options?: MempoolOptions) {
-    const { backing, handle, report } = isOpened(size) ? size : makePool(size, blockSize, options);
+  constructor({ backing, handle, report }: Opened) {
     const { u32 } = backing.heap;
     const control = handle >>> 2;
     const blockBytes = u32[control + BLOCK_BYTES]!;
@@ -142,24 +98,12 @@ export class Mempool implements Allocator {
     this.bitmap = u32[control + BITMAP]!;
     this.runs = u32[control + RUNS]!;
     this.count = u32[control + COUNT]!;
+    this.bitmapWords = Math.ceil(this.count / 32);
     this.origin = u32[control + FIRST]! | 0;
     this.inverse = inverseOf(blockBytes >>> shift);
     this.shift = shift;
     this.marks = control + MARKS;
     this.leaf = u32[control + LEAF]!;
-  }
-
-  /**
-   * Opens a pool that is in a heap already.
-   *
-   * @param heap - where it is; for an external range, where its tables are
-   * @param handle - what its `handle` gave
-   * @param options - with the backing that it was made on, where that is not the heap itself, and a reporter
-   * @throws HeapError `ERR_NOT_A_HEAP` when there is no such pool, `ERR_LAYOUT_VERSION` when it was made by a version with
-   * another layout, `ERR_INVALID_ARGUMENT` for another backing than its own and for wrong types
-   */
-  static attach(heap: Heap<HeapBuffer>, handle: Ptr, options?: Pick<MempoolOptions, "backing" | "report">): Mempool {
-    return new Mempool(openPool(heap, handle, options));
   }
 
   /** The control block: `attach` opens the same pool by it. */
@@ -184,14 +128,17 @@ export class Mempool implements Allocator {
   malloc(size: number): Ptr {
     if (typeof size === "number" && size <= this.blockSize && size >>> 0 === size) {
       const u32 = this.words;
-      const low = (this.bitmap + u32[this.lowWord]!) | 0;
-      const bits = u32[low]!;
-      if (bits > 0) {
-        const bit = bits & -bits;
-        const block = (((low - this.bitmap) << 5) + 31 - Math.clz32(bit)) | 0;
-        u32[low] = bits ^ bit;
-        u32[(this.runs + block) | 0] = 1;
-        return ((this.origin + Math.imul(block, this.blockSize)) >>> 0) as Ptr;
+      const low = u32[this.lowWord]!;
+      if (low < this.bitmapWords) {
+        const word = (this.bitmap + low) | 0;
+        const bits = u32[word]!;
+        if (bits !== 0) {
+          const bit = bits & -bits;
+          const block = ((low << 5) + 31 - Math.clz32(bit)) | 0;
+          u32[word] = bits ^ bit;
+          u32[(this.runs + block) | 0] = 1;
+          return ((this.origin + Math.imul(block, this.blockSize)) >>> 0) as Ptr;
+        }
       }
     }
     return this.#take(size);
@@ -304,12 +251,8 @@ export class Mempool implements Allocator {
    * @throws HeapError `ERR_DESTROYED` the second time
    */
   destroy(): void {
-    this.expectAlive("destroy");
-    const handle = asPtr(this.control * 4);
-    this.control = NO_CONTROL;
-    this.lowWord = NO_CONTROL;
-    this.watchWord = NO_CONTROL;
-    this.count = 0;
+    const { handle } = this;
+    this.forget();
     unmakePool(this.backing, handle);
   }
 
@@ -320,61 +263,18 @@ export class Mempool implements Allocator {
 
   /** What is live and what is free. O(blocks). */
   stats(): MempoolStats {
-    const u32 = this.expectAlive("stats");
-    const { control, blockSize, count: blockCount } = this;
-    let liveBlocks = 0;
-    let liveBytes = 0;
-    for (const { size, state } of this.blocks()) {
-      if (state === "free") continue;
-      liveBlocks += 1;
-      liveBytes += size;
-    }
-    return {
-      blockSize,
-      blockCount,
-      liveBlocks,
-      liveBytes,
-      freeBytes: blockCount * blockSize - liveBytes,
-      coalesced: u32[control + COALESCED]!,
-      takenBytes: this.backing.usableSize(asPtr(control * 4)),
-    };
+    return statsOf(this.expectAlive("stats"), this.control, this.backing, [this.handle]);
   }
 
   /** All blocks by ascending address. The pool must not change meanwhile. */
   *blocks(): Generator<MempoolBlock> {
-    const u32 = this.expectAlive("blocks");
-    const { runs, count, blockSize } = this;
-    for (let block = 0; block < count;) {
-      const run = u32[runs + block]!;
-      const size = Math.max(1, run) * blockSize;
-      yield { ptr: this.#address(block), size, state: run === 0 ? "free" : "live" };
-      block += Math.max(1, run);
-    }
+    yield* blocksOf(this.expectAlive("blocks"), this.control);
   }
 
   /** A picture in words: the pool, then a line a live block and a line for what is free between two. */
   dump(): string {
-    const { blockSize, blockCount, liveBlocks, liveBytes, freeBytes, coalesced, takenBytes } = this.stats();
-    const lines = [
-      `mempool of ${blockCount} blocks of ${blockSize} bytes, ${takenBytes} bytes taken from the backing`,
-      `${liveBlocks} live blocks with ${liveBytes} bytes, ${freeBytes} bytes free, ${coalesced} runs coalesced`,
-    ];
-    const line = (ptr: Ptr, size: number, state: string): string =>
-      `${show(ptr).padStart(12)}  ${String(size).padStart(10)}  ${state}`;
-    let free = 0;
-    let from = NULL;
-    for (const { ptr, size, state } of this.blocks()) {
-      if (state === "free") {
-        if (free === 0) from = ptr;
-        free += size;
-        continue;
-      }
-      if (free !== 0) lines.push(line(from, free, "free"));
-      free = 0;
-      lines.push(line(ptr, size, state));
-    }
-    if (free !== 0) lines.push(line(from, free, "free"));
-    return lines.join("\n");
+    this.expectAlive("dump");
+    return dumpOf(this.stats(), this.blocks());
   }
 
   /**
@@ -384,6 +284,12 @@ export class Mempool implements Allocator {
    */
   check(): void {
     checkPool(this.expectAlive("check"), this.control);
+  }
+
+  /** @internal Lets go of a pool that is about to be gone. */
+  forget(): void {
+    this.control = NO_CONTROL;
+    this.words = new Uint32Array(0);
   }
 
   /** @internal */
@@ -403,7 +309,7 @@ export class Mempool implements Allocator {
 
   /** @internal Whether a pointer is a live block. O(1). */
   isLive(ptr: Ptr): boolean {
-    return this.#find(this.expectAlive("realloc"), ptr) !== NONE;
+    return this.find(this.expectAlive("realloc"), ptr) !== NONE;
   }
 
   /** @internal The heap's words as they are now, after a look at the magic. */
@@ -422,48 +328,51 @@ export class Mempool implements Allocator {
     if (size <= blockSize) return seekLow(u32, control) ? this.malloc(size) : NULL;
     const blocks = Math.ceil(size / blockSize);
     const block = blocks > this.count ? NONE : takeRun(u32, control, blocks);
-    return block === NONE ? NULL : this.#address(block);
+    return block === NONE ? NULL : this.addressOf(block);
   }
 
   /** Takes back what changes more than a bit, and refuses what is no block. */
   #give(ptr: Ptr): void {
     const u32 = this.expectAlive("free");
     if (ptr === NULL) return;
-    const block = this.#find(u32, ptr);
-    if (block === NONE) throw this.#refusal(u32, "free", ptr);
+    const block = this.find(u32, ptr);
+    if (block === NONE) throw this.refusal(u32, "free", ptr);
     releaseRun(u32, this.control, block, u32[this.runs + block]!);
   }
 
   #usable(call: string, ptr: Ptr): number {
     const u32 = this.expectAlive(call);
-    const block = this.#find(u32, ptr);
-    if (block === NONE) throw this.#refusal(u32, call, ptr);
+    const block = this.find(u32, ptr);
+    if (block === NONE) throw this.refusal(u32, call, ptr);
     return u32[this.runs + block]! * this.blockSize;
   }
 
-  /** The block at which a live run begins, or `NONE`. */
-  #find(u32: Uint32Array, ptr: Ptr): number {
+  /** @internal The block at which a live run begins, or `NONE`. */
+  find(u32: Uint32Array, ptr: Ptr): number {
     if (typeof ptr !== "number" || ptr >>> 0 !== ptr) return NONE;
     const product = Math.imul((ptr - this.origin) | 0, this.inverse);
     const block = ((product >>> this.shift) | (product << (32 - this.shift))) >>> 0;
-    return block < this.count && u32[this.runs + block] !== 0 ? block : NONE;
+    const run = block < this.count ? u32[this.runs + block]! : 0;
+    return run !== 0 && run < HELD ? block : NONE;
   }
 
-  #address(block: number): Ptr {
+  /** @internal */
+  addressOf(block: number): Ptr {
     return asPtr((this.origin + Math.imul(block, this.blockSize)) >>> 0);
   }
 
-  /** Why a pointer is no live block. */
-  #refusal(u32: Uint32Array, call: string, ptr: Ptr): HeapError {
+  /** @internal Why a pointer is no live block. */
+  refusal(u32: Uint32Array, call: string, ptr: Ptr): HeapError {
     const { blockSize, bitmap, runs } = this;
     const first = this.origin >>> 0;
     if (typeof ptr !== "number" || ptr >>> 0 !== ptr || ptr < first || ptr >= first + this.count * blockSize) {
       return badPointer(call, ptr);
     }
     let block = Math.floor((ptr - first) / blockSize);
-    if (((u32[bitmap + (block >>> 5)]! >>> (block & 31)) & 1) !== 0) return doubleFree(call, ptr, this.#address(block));
+    const isFree = ((u32[bitmap + (block >>> 5)]! >>> (block & 31)) & 1) !== 0;
+    if (isFree || u32[runs + block]! >= HELD) return doubleFree(call, ptr, this.addressOf(block));
     while (block > 0 && u32[runs + block] === 0) block -= 1;
-    return interior(call, ptr, this.#address(block), u32[runs + block]! * blockSize);
+    return interior(call, ptr, this.addressOf(block), u32[runs + block]! * blockSize);
   }
 }
 

@@ -1,11 +1,12 @@
 /** Pools that a test makes: checked and destroyed after it, and nothing of them may be left in their heap. */
-import { Heap, NULL, type Ptr } from "@heapwright/core";
+import { Heap, type HeapBuffer, NULL, type Ptr } from "@heapwright/core";
 import { afterEach, expect } from "vitest";
 
 import { Mempool, mempool_init, type MempoolOptions, mempool_use } from "../src/index.ts";
 
 const made: Mempool[] = [];
-const heaps = new Set<Heap>();
+const heaps = new Set<Heap<HeapBuffer>>();
+let isShared = false;
 
 afterEach(() => {
   const current = mempool_use(undefined);
@@ -23,8 +24,15 @@ afterEach(() => {
   }
 });
 
-export function heapOf(bytes: number = 1 << 20, options: { maxBytes?: number; alignment?: 8 | 16 } = {}): Heap {
-  const heap = new Heap({ bytes, ...options });
+/** Makes the heaps of this test file shared ones, which have slots to hold. */
+export function inSharedHeaps(): void {
+  isShared = true;
+}
+
+export function heapOf(bytes: number = 1 << 20, options: { alignment?: 8 | 16 } = {}): Heap<HeapBuffer> {
+  const heap: Heap<HeapBuffer> = isShared
+    ? new Heap({ bytes: bytes + 65_536, shared: true, ...options })
+    : new Heap({ bytes, ...options });
   heaps.add(heap);
   return heap;
 }
@@ -43,7 +51,7 @@ export function initiated(
   size: number,
   blockSize: number,
   options: MempoolOptions = {},
-): { said: string[]; heap: Heap; pool: Mempool } {
+): { said: string[]; heap: Heap<HeapBuffer>; pool: Mempool } {
   const said: string[] = [];
   const heap = heapOf(size * 3 + 65_536);
   expect(mempool_init(size, blockSize, { backing: heap, report: (message) => said.push(message), ...options })).toBe(1);
@@ -60,7 +68,7 @@ export function got(ptr: Ptr): Ptr {
 }
 
 /** The heap's bytes before and after an act are the same. */
-export function unchanged(heap: Heap, act: () => void): void {
+export function unchanged(heap: Heap<HeapBuffer>, act: () => void): void {
   const before = new Uint8Array(heap.image());
   act();
   const after = new Uint8Array(heap.image());
