@@ -30,9 +30,17 @@ const INCREMENT_OVERHEAD_BYTES = 64;
  * @param bytes - multiple of the alignment
  * @param maxBytes - what it may grow to
  * @param alignment - of payloads, 8 or 16
- * @returns false when the range is too small for a superblock and one block; nothing is written then
+ * @param least - bytes that the first block must have
+ * @returns false when the range is too small for a superblock and that block; nothing is written then
  */
-export function format(u32: Uint32Array, base: number, bytes: number, maxBytes: number, alignment: number): boolean {
+export function format(
+  u32: Uint32Array,
+  base: number,
+  bytes: number,
+  maxBytes: number,
+  alignment: number,
+  least: number = MIN_SPAN_BYTES,
+): boolean {
   const granule = granuleShift(bytes, maxBytes);
   const directory = base + SUPERBLOCK.size;
   const granules = ((base + maxBytes - 1) >>> granule) - (base >>> granule) + 1;
@@ -41,7 +49,7 @@ export function format(u32: Uint32Array, base: number, bytes: number, maxBytes: 
   const bitmapBytes = startBitmapBytes(base, covered);
   const first = Math.ceil((bitmap + bitmapBytes + HEADER_BYTES) / alignment) * alignment - HEADER_BYTES;
   const last = base + bytes - HEADER_BYTES;
-  if (last - first < MIN_SPAN_BYTES) return false;
+  if (last - first < least) return false;
 
   u32.fill(0, base >>> 2, first >>> 2);
   const bias = startBias(bitmap, base);

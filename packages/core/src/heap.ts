@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { HeapError } from "./errors.ts";
+import { HeapError, show } from "./errors.ts";
 import { GeneralHeap } from "./general-heap.ts";
 import {
   adoptRange,
@@ -19,7 +19,7 @@ import {
   type SharedHeapOptions,
 } from "./range.ts";
 import { SharedHeap } from "./shared-heap.ts";
-import { type HeapDescriptor, makeShared } from "./slots.ts";
+import { type HeapDescriptor, makeShared, SLOTS } from "./slots.ts";
 import type { HeapBuffer } from "./views.ts";
 import { certify, hasCertificates, isDescriptor, receive } from "./worker.ts";
 
@@ -103,7 +103,9 @@ class MadeHeap<B extends HeapBuffer> extends GeneralHeap<B> {
   static attach(source: HeapSource | HeapDescriptor, options: AttachOptions = {}): GeneralHeap<HeapBuffer> {
     if (isDescriptor(source)) {
       const { base, slot } = source;
-      const shared = join(new MadeHeap(attachRange(source.heapwright, { base })), "Heap.attach", slot);
+      const range = attachRange(source.heapwright, { base });
+      expectSharing("Heap.attach", range, slot);
+      const shared = join(new MadeHeap(range), "Heap.attach", slot);
       if (slot !== 0 && hasCertificates()) void certify(shared);
       return shared;
     }
@@ -124,9 +126,17 @@ export const Heap: HeapConstructor = MadeHeap as HeapConstructor;
 
 /** Makes what has been formatted in shared memory a shared heap, with this agent its first. */
 function share(heap: GeneralHeap<HeapBuffer>, call: string): SharedHeap {
-  if (makeShared(heap)) return join(heap, call, 0);
-  const finding = `${heap.size} bytes are too few for a shared heap`;
-  throw new HeapError("ERR_INVALID_ARGUMENT", `${call}: ${finding}; its slots take 4 KiB and each worker 1.5`);
+  makeShared(heap);
+  return join(heap, call, 0);
+}
+
+/** A descriptor that somebody put together may lead to a private heap, and its slot anywhere. */
+function expectSharing(call: string, range: FormattedRange<HeapBuffer>, slot: unknown): void {
+  const { source } = range;
+  const isShared = isSharedBuffer(source instanceof WebAssembly.Memory ? source.buffer : source);
+  if (isShared && typeof slot === "number" && slot >= 0 && slot < SLOTS && Number.isInteger(slot)) return;
+  const finding = isShared ? `slot ${show(slot)} is none` : "a private heap is not shared";
+  throw new HeapError("ERR_INVALID_ARGUMENT", `${call}: ${finding}; pass what share() or supervise() gave`);
 }
 
 function join(heap: GeneralHeap<HeapBuffer>, call: string, slot: number): SharedHeap {

@@ -129,7 +129,7 @@ export class Lock {
   acquire(): Acquired {
     let outcome = this.tryTake();
     if (outcome === BUSY && !this.isMine) outcome = this.take();
-    if (outcome === BUSY) throw this.#busy("acquire");
+    if (outcome === BUSY) throw this.busy("acquire");
     return this.#acquired(outcome);
   }
 
@@ -141,7 +141,7 @@ export class Lock {
    */
   tryAcquire(): Acquired | "busy" {
     const outcome = this.attempt();
-    if (outcome === "busy" && this.isMine) throw this.#busy("tryAcquire");
+    if (outcome === "busy" && this.isMine) throw this.busy("tryAcquire");
     return outcome;
   }
 
@@ -210,7 +210,7 @@ export class Lock {
         this.guarded.catchUp();
         return false;
       }
-      if (this.take() === BUSY) throw this.#busy(call);
+      if (this.take() === BUSY) throw this.busy(call);
     }
     this.#entered();
     return true;
@@ -292,7 +292,8 @@ export class Lock {
     return outcome === TAKEN_OVER ? "owner-died" : "acquired";
   }
 
-  #busy(call: string): HeapError {
+  /** @internal Why the lock is not to be had. */
+  busy(call: string): HeapError {
     const { holder } = this;
     if (this.isMine) {
       return new HeapError("ERR_WOULD_BLOCK", `${call}: this agent holds the heap's lock already; release it first`);

@@ -7,6 +7,7 @@ import { HeapError, show } from "./errors.ts";
 import { format } from "./growth.ts";
 import { FLAG_SHARED, LAYOUT_VERSION, MAGIC, MAX_END_BYTES, PAGE_BYTES, SUPERBLOCK } from "./layout.ts";
 import { badCount } from "./misuse.ts";
+import { SHARED_LEAST_BYTES, SLOT, SLOTS } from "./slots.ts";
 import type { HeapBuffer } from "./views.ts";
 
 /** What a heap can be made in: a buffer, or a memory whose buffer may be replaced when it grows. */
@@ -125,6 +126,7 @@ export function attachRange(source: HeapSource, options: AttachOptions): Formatt
   expectOptions("Heap.attach", options);
   const base = sizeOf("base", options.base ?? 0);
   validate(buffer, base);
+  if (isSharedBuffer(buffer)) validateShared(buffer, base, source instanceof WebAssembly.Memory);
   return new FormattedRange(source, base);
 }
 
@@ -156,9 +158,12 @@ function formatOrThrow(
 ): void {
   // A detached buffer has no bytes, and no view can be taken of it.
   const words = bytes === 0 ? new Uint32Array() : new Uint32Array(buffer, 0, Math.floor(buffer.byteLength / 4));
-  if (format(words, base, bytes, maxBytes, alignment)) return;
-  const remedy = `its superblock takes ${SUPERBLOCK.size}, and 1/64 goes to start bits`;
-  throw new HeapError("ERR_INVALID_ARGUMENT", `${call}: ${bytes} bytes are too few for a heap; ${remedy}`);
+  const isShared = isSharedBuffer(buffer);
+  if (format(words, base, bytes, maxBytes, alignment, isShared ? SHARED_LEAST_BYTES : undefined)) return;
+  const what = isShared ? "a shared heap" : "a heap";
+  const more = isShared ? ", its slots 4 KiB, each worker 1.5" : "";
+  const remedy = `its superblock takes ${SUPERBLOCK.size}${more}, and 1/64 goes to start bits`;
+  throw new HeapError("ERR_INVALID_ARGUMENT", `${call}: ${bytes} bytes are too few for ${what}; ${remedy}`);
 }
 
 /** Refuses what is no heap, before anything in it is believed. */
@@ -189,6 +194,26 @@ function validate(buffer: HeapBuffer, base: number): void {
   }
   if (at("bytes") > at("maxBytes") || base + at("bytes") > buffer.byteLength) {
     throw stranger(`the heap has ${at("bytes")} bytes, the buffer ${buffer.byteLength - base} from there`);
+  }
+}
+
+/** Of a shared heap, what agents go by before they have the lock. */
+function validateShared(buffer: SharedArrayBuffer, base: number, isMemory: boolean): void {
+  const { offsets } = SUPERBLOCK;
+  const words = new Uint32Array(buffer, base, SUPERBLOCK.size / 4);
+  const [slots, bytes, maxBytes] = [
+    words[offsets.slots >>> 2]!,
+    words[offsets.bytes >>> 2]!,
+    words[offsets.maxBytes >>> 2]!,
+  ];
+  const isInside = slots % 8 === 0 && slots >= base + SUPERBLOCK.size && slots + SLOTS * SLOT.size <= base + bytes;
+  if (!isInside) {
+    const finding = `a shared heap at base ${show(base)} without a table of slots`;
+    throw new HeapError("ERR_NOT_A_HEAP", `Heap.attach: ${finding}; pass what share() or supervise() gave`);
+  }
+  if (!isMemory && maxBytes > bytes) {
+    const finding = "the heap can grow, and a buffer does not show that";
+    throw new HeapError("ERR_UNSUPPORTED", `Heap.attach: ${finding}; pass its memory, or what share() gave`);
   }
 }
 

@@ -65,7 +65,12 @@ export class SharedHeap extends GeneralHeap<SharedArrayBuffer> implements Guarde
     const generation = this.slots.generation(this.mine);
     const lockWord = (this.base + offsets.lock) >>> 2;
     this.mutex = new Lock(this.i32, lockWord, this.slots.table, this.deathsWord, this.mine, generation, this);
-    this.heads = this.#join(call);
+    try {
+      this.heads = this.#join(call);
+    } catch (error) {
+      if (!this.#hasJoined()) this.slots.giveBack(this.mine);
+      throw error;
+    }
   }
 
   override get lock(): Lock {
@@ -176,21 +181,22 @@ export class SharedHeap extends GeneralHeap<SharedArrayBuffer> implements Guarde
   override realloc(ptr: Ptr, size: number): Ptr {
     if (ptr === NULL) return this.malloc(size);
     const outer = this.mutex.enter("realloc");
-    let usable: number;
     try {
-      if (this.inner.resize(ptr, size)) return ptr;
-      usable = this.inner.usableSize(ptr);
+      const { inner } = this;
+      if (inner.resize(ptr, size)) return ptr;
+      const usable = inner.usableSize(ptr);
+      // All under one lock: who could not get it for the last step would be left with both blocks.
+      const moved = this.malloc(size);
+      if (moved !== NULL) {
+        copyWords(this.words, ptr, moved, usable);
+        this.free(ptr);
+      }
+      return moved;
     } catch (error) {
       throw this.mutex.thrown(error);
     } finally {
       this.#leave(outer);
     }
-    const moved = this.malloc(size);
-    if (moved !== NULL) {
-      copyWords(this.words, ptr, moved, usable);
-      this.free(ptr);
-    }
-    return moved;
   }
 
   override alignedAlloc(alignment: number, size: number): Ptr {
@@ -211,7 +217,8 @@ export class SharedHeap extends GeneralHeap<SharedArrayBuffer> implements Guarde
   }
 
   override setRoot(name: string, handle: Ptr): void {
-    this.#locked("setRoot", () => this.inner.setRoot(name, handle));
+    // By this heap's own malloc and free: from what its magazines hold, where there is nothing else.
+    this.#locked("setRoot", () => super.setRoot(name, handle));
   }
 
   override root(name: string): Ptr {
@@ -244,6 +251,7 @@ export class SharedHeap extends GeneralHeap<SharedArrayBuffer> implements Guarde
   }
 
   override share(): HeapDescriptor {
+    this.#look();
     return { heapwright: this.memory ?? this.buffer, base: this.base, slot: 0 };
   }
 
@@ -280,24 +288,25 @@ export class SharedHeap extends GeneralHeap<SharedArrayBuffer> implements Guarde
   }
 
   /**
-   * Gives back this agent's slot and what its magazines hold, once every object that it has open on the heap is detached.
-   * This one is of no use then.
+   * Gives back what this agent's magazines hold and its slot, once every object that it has open on the heap is detached.
+   * This one is of no use then. The slot of who supervises workers stays his: with his death they end.
    *
-   * @throws HeapError `ERR_DESTROYED` the second time
+   * @throws HeapError `ERR_DESTROYED` the second time, `ERR_WOULD_BLOCK` while the agent holds the lock
    */
   detach(): void {
     const outer = this.mutex.enter("detach");
     try {
       const record = asPtr((this.heads * 4 - SLOT_RECORD.offsets.heads) >>> 0);
       const cursors = SLOT_RECORD.get.cursors(this.inner, record) - 1;
+      // A lock that is held by a slot which is anyone's could never be taken over.
+      if (cursors === 0 && !outer) throw this.mutex.busy("detach");
       SLOT_RECORD.set.cursors(this.inner, record, cursors);
-      if (cursors === 0) {
-        vacate(this.inner, this.slots, this.mine);
-        this.slots.open(this.mine);
-      }
+      if (cursors === 0) this.#depart();
       this.heads = 0;
       this.end = 0;
       this.words = new Uint32Array(new SharedArrayBuffer(0));
+    } catch (error) {
+      throw this.mutex.thrown(error);
     } finally {
       if (outer) this.mutex.leave();
     }
@@ -346,12 +355,27 @@ export class SharedHeap extends GeneralHeap<SharedArrayBuffer> implements Guarde
     return this.#locked(call, () => {
       const record = equip(this.inner, this.slots, this.mine);
       if (record === NULL) {
-        this.slots.open(this.mine);
         throw new HeapError("ERR_OUT_OF_MEMORY", `${call}: no room for a worker's record; give the heap more`);
       }
       SLOT_RECORD.set.cursors(this.inner, asPtr(record), SLOT_RECORD.get.cursors(this.inner, asPtr(record)) + 1);
       return (record + SLOT_RECORD.offsets.heads) >>> 2;
     });
+  }
+
+  /** Leaves nothing behind, but the slot by which the workers are known that end with this agent. */
+  #depart(): void {
+    if (this.slots.supervisedBy(this.mine).length > 0) {
+      this.#emptyAll();
+      return;
+    }
+    vacate(this.inner, this.slots, this.mine);
+    this.slots.open(this.mine);
+  }
+
+  /** Whether this agent has the heap open already. */
+  #hasJoined(): boolean {
+    const record = this.slots.record(this.mine);
+    return record !== NULL && SLOT_RECORD.get.cursors(this.inner, asPtr(record)) !== 0;
   }
 
   /** Does something under the lock: what is not called often. */

@@ -84,6 +84,9 @@ const HEADS = SLOT_RECORD.offsets.heads >>> 2;
 const STATE_MASK = 0xff;
 const SUPERVISOR_SHIFT_BITS = 8;
 
+/** What a shared heap needs at the least for its own: the table, a record, their headers, and what lies between them. */
+export const SHARED_LEAST_BYTES: number = SLOTS * SLOT.size + SLOT_RECORD.size + 288;
+
 /** A heap's words as the slot table needs them: both kinds of view, and the address of entry 0. */
 export class SlotTable {
   readonly i32: Int32Array;
@@ -164,6 +167,13 @@ export class SlotTable {
     return this.#move(slot, INVITED | supervisor, ALIVE | supervisor);
   }
 
+  /** Undoes `take`: a slot that was kept for this agent is kept for it still. */
+  giveBack(slot: number): void {
+    const supervisor = this.supervisor(slot);
+    const state = supervisor === 0 ? FREE : INVITED | (supervisor << SUPERVISOR_SHIFT_BITS);
+    Atomics.store(this.i32, this.entry(slot), state);
+  }
+
   /** Marks a slot whose agent is gone, if it is still that agent's. */
   bury(slot: number, generation: number): void {
     if (this.generation(slot) === generation && this.state(slot) !== FREE)
@@ -218,10 +228,9 @@ export function vacate(heap: Malloc<HeapBuffer>, slots: SlotTable, slot: number)
   slots.i32[slots.departuresWord]! += 1;
 }
 
-/** Makes a heap that has just been formatted one for several workers. False when there is no room for the slot table. */
-export function makeShared(heap: Malloc<HeapBuffer>): boolean {
+/** Makes a heap that has just been formatted, with room for it, one for several workers. */
+export function makeShared(heap: Malloc<HeapBuffer>): void {
   const table = reserve(heap, SLOTS * SLOT.size);
-  if (table === NULL) return false;
   const { offsets } = SUPERBLOCK;
   const [low, high] = agentId();
   heap.words[(heap.base + offsets.id) >>> 2] = low ^ Date.now();
@@ -229,7 +238,6 @@ export function makeShared(heap: Malloc<HeapBuffer>): boolean {
   heap.words[(heap.base + offsets.slots) >>> 2] = table;
   // Last: others may attach from here on.
   heap.words[(heap.base + offsets.flags) >>> 2]! |= FLAG_SHARED;
-  return true;
 }
 
 /** What no slot is to be had for. */

@@ -81,7 +81,7 @@ export function spawn<W extends WorkerLike>(heap: SharedHeap, worker: URL | stri
  *
  * @param attach - makes a heap of what was sent
  */
-export function receive(attach: (descriptor: HeapDescriptor) => SharedHeap): Promise<SharedHeap> {
+export async function receive(attach: (descriptor: HeapDescriptor) => SharedHeap): Promise<SharedHeap> {
   const node = nodeWorkers();
   if (node !== undefined) return receiveInNode(node, attach);
   const scope: WorkerScope = globalThis;

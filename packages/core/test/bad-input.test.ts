@@ -1,53 +1,34 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { alignedAllocFrom, type Allocator, callocFrom, reallocFrom } from "../src/allocator.ts";
-import { HeapError } from "../src/errors.ts";
+import { HeapError, show } from "../src/errors.ts";
 import { globalAllocator, setGlobalAllocator } from "../src/global-allocator.ts";
 import { Heap } from "../src/heap.ts";
 import type { AdoptOptions, HeapOptions } from "../src/range.ts";
 import { aligned_alloc, calloc, free, malloc, realloc } from "../src/libc.ts";
 import { NULL, type Ptr } from "../src/ptr.ts";
+import { SharedHeap } from "../src/shared-heap.ts";
+import type { HeapDescriptor } from "../src/slots.ts";
 import { allowLive } from "../src/testing/heap-watch.ts";
-import { copyOf, expectSame, refusalIn } from "./refusal.ts";
+import type { HeapBuffer } from "../src/views.ts";
+import type { WorkerLike } from "../src/worker.ts";
+import { asAnother, FakeWorker } from "./agents.ts";
+import { copyOf, expectSame, refusalIn, refusalOf } from "./refusal.ts";
+import { WRONG } from "./wrong-values.ts";
 
 // Blocks stay live where nothing else is tested than the heap that they lie in.
 beforeEach(() => allowLive());
 
-/** What callers pass by mistake. */
-const WRONG: [name: string, value: unknown][] = [
-  ["NaN", NaN],
-  ["-1", -1],
-  ["-0", -0],
-  ["1.5", 1.5],
-  ["2^31", 2 ** 31],
-  ["2^32", 2 ** 32],
-  ["2^32 + 8", 2 ** 32 + 8],
-  ["2^53", 2 ** 53],
-  ["1e300", 1e300],
-  ["Infinity", Infinity],
-  ["-Infinity", -Infinity],
-  ["a BigInt", 1n],
-  ["a string", "64"],
-  ["an empty string", ""],
-  ["undefined", undefined],
-  ["null", null],
-  ["an object", {}],
-  ["an object with a value", { valueOf: () => 8 }],
-  ["an array", []],
-  ["an array of one", [8]],
-  ["a boolean", true],
-  ["a symbol", Symbol("8")],
-  ["a function", () => 0],
-];
+type AnyHeap = Heap<HeapBuffer>;
 
 /** A call, and the arguments that it takes when all is well. */
 interface Call {
   readonly name: string;
-  readonly args: (heap: Heap, live: Ptr) => unknown[];
-  readonly call: (heap: Heap, args: never[]) => unknown;
+  readonly args: (heap: AnyHeap, live: Ptr) => unknown[];
+  readonly call: (heap: AnyHeap, args: never[]) => unknown;
 }
 
 /** The least that an allocator is: what core derives for it is taken here. */
-function plain(heap: Heap): Allocator {
+function plain(heap: AnyHeap): Allocator {
   return {
     heap,
     malloc: (size) => heap.malloc(size),
@@ -107,7 +88,7 @@ const LOOKS: readonly Call[] = [
   ...(["u8", "i8", "u16", "i16", "u32", "i32", "f32", "f64", "u64", "i64", "buffer"] as const).map((view) => ({
     name: view,
     args: () => [],
-    call: (heap: Heap) => heap[view],
+    call: (heap: AnyHeap) => heap[view],
   })),
 ];
 
@@ -124,6 +105,11 @@ function outcomeOf(act: () => unknown): { code?: string; result?: unknown } {
 let heap: Heap;
 let live: Ptr;
 
+const KINDS: readonly (readonly [name: string, make: () => AnyHeap])[] = [
+  ["a private heap", () => heap],
+  ["a shared heap", () => new Heap({ bytes: 65536, shared: true })],
+];
+
 beforeEach(() => {
   heap = new Heap({ bytes: 65536 });
   live = heap.calloc(1, 100);
@@ -135,35 +121,46 @@ afterEach(() => {
 });
 
 describe.each(CALLS)("$name", ({ args, call }) => {
-  it.each(WRONG)(
-    "given %s for any argument has its documented result or throws a HeapError and changes nothing",
-    (_, value) => {
-      const count = args(heap, live).length;
-      for (let at = 0; at < count; at += 1) {
-        const given = args(heap, live);
-        given[at] = value;
-        const before = copyOf(heap);
-        const { code, result } = outcomeOf(() => call(heap, given as never[]));
-        // What was accepted is a block of this heap, a view, an answer: never NaN or a number that is no pointer.
-        if (code !== undefined) expectSame(heap, before, `${code} for argument ${at}`);
-        const isSound = typeof result !== "number" || (result >>> 0 === result && result <= heap.size);
-        expect(isSound, `argument ${at} gave ${String(result)}`).toBe(true);
-        heap.check();
-      }
-    },
-  );
+  describe.each(KINDS)("of %s", (_kind, make) => {
+    let heap: AnyHeap;
+    let live: Ptr;
+    beforeEach(() => {
+      heap = make();
+      live = heap.calloc(1, 100);
+      heap.free(heap.malloc(40));
+      setGlobalAllocator(heap);
+    });
 
-  it("refuses what is not of the right type, whatever the argument", () => {
-    const count = args(heap, live).length;
-    const types = WRONG.filter(([, value]) => typeof value !== "number" && typeof value !== "string");
-    for (let at = 0; at < count; at += 1) {
-      for (const [name, value] of types) {
-        const given = args(heap, live);
-        given[at] = value;
-        const { code } = outcomeOf(() => call(heap, given as never[]));
-        expect(code, `${name} for argument ${at}`).toMatch(/^ERR_INVALID_(ARGUMENT|POINTER)$/);
+    it.each(WRONG)(
+      "given %s for any argument has its documented result or throws a HeapError and changes nothing",
+      (_, value) => {
+        const count = args(heap, live).length;
+        for (let at = 0; at < count; at += 1) {
+          const given = args(heap, live);
+          given[at] = value;
+          const before = copyOf(heap);
+          const { code, result } = outcomeOf(() => call(heap, given as never[]));
+          // What was accepted is a block of this heap, a view, an answer: never NaN or a number that is no pointer.
+          if (code !== undefined) expectSame(heap, before, `${code} for argument ${at}`);
+          const isSound = typeof result !== "number" || (result >>> 0 === result && result <= heap.size);
+          expect(isSound, `argument ${at} gave ${String(result)}`).toBe(true);
+          heap.check();
+        }
+      },
+    );
+
+    it("refuses what is not of the right type, whatever the argument", () => {
+      const count = args(heap, live).length;
+      const types = WRONG.filter(([, value]) => typeof value !== "number" && typeof value !== "string");
+      for (let at = 0; at < count; at += 1) {
+        for (const [name, value] of types) {
+          const given = args(heap, live);
+          given[at] = value;
+          const { code } = outcomeOf(() => call(heap, given as never[]));
+          expect(code, `${name} for argument ${at}`).toMatch(/^ERR_INVALID_(ARGUMENT|POINTER)$/);
+        }
       }
-    }
+    });
   });
 
   it("refuses a heap whose buffer was detached", () => {
@@ -358,4 +355,199 @@ describe("setGlobalAllocator", () => {
       expect(globalAllocator()).toBe(heap);
     },
   );
+});
+
+describe("making shared heaps", () => {
+  const given = (options: unknown): AdoptOptions => options as AdoptOptions;
+
+  it.each(WRONG)("new Heap, given %s for `shared`, throws or takes it for what it is", (_, value) => {
+    const { code, result } = outcomeOf(() => new Heap({ bytes: 65536, shared: value as boolean }));
+    if (value === undefined || value === true) expect(result instanceof SharedHeap).toBe(value === true);
+    else expect(code).toBe("ERR_INVALID_ARGUMENT");
+  });
+
+  it("says what `shared` may be", () => {
+    const given: unknown = "yes";
+    const error = refusalOf(() => new Heap({ bytes: 65536, shared: given as boolean }));
+    expect(error.message).toBe('shared: "yes"; pass true or false');
+  });
+
+  it.each(WRONG)("Heap.adopt of shared memory, given %s for any option, throws and changes nothing", (name, value) => {
+    const buffer = new SharedArrayBuffer(65536);
+    for (const option of ["bytes", "base", "maxBytes", "alignment"]) {
+      new Uint8Array(buffer).fill(0x77);
+      const before = copyOf({ buffer });
+      const { code, result } = outcomeOf(() => Heap.adopt(buffer, given({ [option]: value })));
+      if (code !== undefined) expectSame({ buffer }, before, `${name} for ${option}`);
+      else expect((result as SharedHeap).slot).toBe(1);
+    }
+  });
+
+  it("in a range of any size gives a heap that serves, or changes nothing", () => {
+    let made = 0;
+    for (let bytes = 0; bytes < 10_000; bytes += 8) {
+      for (const alignment of [8, 16] as const) {
+        const buffer = new SharedArrayBuffer(bytes);
+        new Uint8Array(buffer).fill(0x77);
+        const before = copyOf({ buffer });
+        const { code, result } = outcomeOf(() => Heap.adopt(buffer, { alignment }));
+        if (code === undefined) {
+          made += 1;
+          (result as SharedHeap).check();
+          continue;
+        }
+        expect(code).toBe("ERR_INVALID_ARGUMENT");
+        expectSame({ buffer }, before, `${bytes} bytes`);
+      }
+    }
+    expect(made).toBeGreaterThan(200);
+    const error = refusalOf(() => Heap.adopt(new SharedArrayBuffer(8192)));
+    const remedy = "its superblock takes 2624, its slots 4 KiB, each worker 1.5, and 1/64 goes to start bits";
+    expect(error.message).toBe(`Heap.adopt: 8192 bytes are too few for a shared heap; ${remedy}`);
+  });
+});
+
+describe("what workers attach by", () => {
+  let shared: SharedHeap;
+  beforeEach(() => {
+    shared = new Heap({ bytes: 1 << 17, shared: true });
+    shared.malloc(100);
+  });
+
+  /** A descriptor that somebody has put together. */
+  function forged(part: Record<string, unknown>): HeapDescriptor {
+    return { ...shared.share(), ...part };
+  }
+
+  it.each(WRONG)("with %s for any of its parts is refused, or opens the heap at its base", (_, value) => {
+    for (const part of ["heapwright", "base", "slot"]) {
+      const before = copyOf(shared);
+      const { code, result } = outcomeOf(() => asAnother(() => Heap.attach(forged({ [part]: value }))));
+      if (code === undefined) {
+        // 0 it is, or what stands for it.
+        expect(Number(value ?? 0) === 0 && part !== "heapwright", part).toBe(true);
+        (result as SharedHeap).detach();
+      } else {
+        expect(code).toMatch(/^ERR_(INVALID_ARGUMENT|NOT_A_HEAP)$/);
+        expectSame(shared, before, part);
+      }
+      shared.check();
+    }
+  });
+
+  it.each([-1, 1.5, 128, 200, 1e9, "5"])("names no slot %s", (slot) => {
+    const error = refusalIn(shared, () => asAnother(() => Heap.attach(forged({ slot }))));
+    expect(error.code).toBe("ERR_INVALID_ARGUMENT");
+    const remedy = "pass what share() or supervise() gave";
+    expect(error.message).toBe(`Heap.attach: slot ${show(slot)} is none; ${remedy}`);
+  });
+
+  it.each([1, 2, 127])("keeps slot %d for nobody that supervise() has not given it to", (slot) => {
+    const error = refusalIn(shared, () => asAnother(() => Heap.attach(forged({ slot }))));
+    expect(error.code).toBe("ERR_NO_SLOT");
+    const remedy = "share the heap with each worker anew";
+    expect(error.message).toBe(`Heap.attach: slot ${slot} is no longer kept; ${remedy}`);
+  });
+
+  it("leads to no private heap, and leaves that as it is", () => {
+    const memory = new WebAssembly.Memory({ initial: 1 });
+    for (const heapwright of [heap.buffer, Heap.adopt(memory).memory]) {
+      const error = refusalIn({ buffer: heap.buffer }, () => Heap.attach(forged({ heapwright })));
+      expect(error.code).toBe("ERR_INVALID_ARGUMENT");
+      expect(error.message).toBe("Heap.attach: a private heap is not shared; pass what share() or supervise() gave");
+    }
+    heap.check();
+  });
+
+  it.each(WRONG)("is not given for %s in place of a worker", (_, value) => {
+    const shown = show(value);
+    const before = copyOf(shared);
+    for (const call of ["supervise", "spawn"] as const) {
+      if (call === "spawn" && typeof value === "string") continue;
+      const error = refusalOf(() => shared[call](value as WorkerLike));
+      expect(error.code).toBe("ERR_INVALID_ARGUMENT");
+      expect(error.message).toBe(`${call}(${shown}): pass a worker`);
+      expectSame(shared, before);
+    }
+  });
+
+  it("is not given for a worker whose end nobody would be told of, nor for one that has ended", () => {
+    const mute = { postMessage: () => {} };
+    const ended = new FakeWorker();
+    ended.exit();
+    const finding = "nothing here tells of a worker's death: neither its exit event nor navigator.locks";
+    for (const call of ["supervise", "spawn"] as const) {
+      const unheard = refusalIn(shared, () => shared[call](mute));
+      expect(unheard.code).toBe("ERR_UNSUPPORTED");
+      expect(unheard.message).toBe(`${call}: ${finding}; use share()`);
+      const late = refusalIn(shared, () => shared[call](ended));
+      expect(late.code).toBe("ERR_INVALID_ARGUMENT");
+      expect(late.message).toBe(`${call}: the worker has ended; pass one that runs`);
+    }
+  });
+
+  it("is not given by a private heap, and has nobody to wait for it but a worker", async () => {
+    const error = refusalIn(heap, () => heap.share());
+    expect(error.code).toBe("ERR_UNSUPPORTED");
+    expect(error.message).toBe("share: a private heap has one owner; make it with { shared: true }");
+    const waiting = await Heap.spawned().catch((refused: unknown) => refused);
+    expect(waiting).toMatchObject({ code: "ERR_UNSUPPORTED" });
+    expect((waiting as HeapError).message).toBe("Heap.spawned: this is no worker; make a heap, or attach to one");
+  });
+});
+
+describe("an object that has been detached", () => {
+  const MORE: readonly Call[] = [
+    { name: "share", args: () => [], call: (detached) => detached.share() },
+    { name: "supervise", args: () => [], call: (detached) => (detached as SharedHeap).supervise(new FakeWorker()) },
+    { name: "spawn", args: () => [], call: (detached) => (detached as SharedHeap).spawn(new FakeWorker()) },
+    { name: "detach", args: () => [], call: (detached) => (detached as SharedHeap).detach() },
+    { name: "recover", args: () => [], call: (detached) => detached.recover() },
+    { name: "lock.acquire", args: () => [], call: (detached) => detached.lock?.acquire() },
+    { name: "lock.tryAcquire", args: () => [], call: (detached) => detached.lock?.tryAcquire() },
+    { name: "lock.enter", args: () => [], call: (detached) => detached.lock?.enter("call") },
+  ];
+
+  it.each([...CALLS, ...LOOKS, ...MORE])("refuses $name and changes nothing", ({ args, call, name }) => {
+    const shared = new Heap({ bytes: 65536, shared: true });
+    const kept = asAnother(() => Heap.attach(shared.share()));
+    const ptr = kept.calloc(1, 100);
+    setGlobalAllocator(shared);
+    const given = args(shared, ptr);
+    shared.detach();
+    const refused = refusalIn(kept, () => call(shared, given as never[]));
+    expect(refused.code).toBe("ERR_DESTROYED");
+    expect(refused.message, name).toBe("this agent has detached from the heap; attach again");
+    kept.check();
+  });
+
+  it("refuses what is awaited of it, does nothing when it is disposed of again, and frees NULL", async () => {
+    const shared = new Heap({ bytes: 65536, shared: true });
+    const kept = asAnother(() => Heap.attach(shared.share()));
+    shared.detach();
+    const before = copyOf(kept);
+    const waiting = await shared.lock.acquireAsync().catch((refused: unknown) => refused);
+    expect(waiting).toMatchObject({ code: "ERR_DESTROYED" });
+    shared[Symbol.dispose]();
+    shared.free(NULL);
+    expect([shared.lock.holder, shared.lock.isMine]).toEqual([0, false]);
+    expectSame(kept, before);
+  });
+
+  it("refuses everything while another object of its agent holds the lock, and leaves the lock to that", () => {
+    const shared = new Heap({ bytes: 65536, shared: true });
+    const again = Heap.attach(shared.share());
+    const ptr = shared.calloc(1, 100);
+    again.detach();
+    shared.lock.acquire();
+    setGlobalAllocator(again);
+    for (const { name, args, call } of [...CALLS, ...LOOKS, ...MORE]) {
+      if (name.startsWith("lock.") && name !== "lock.enter") continue;
+      const given = args(again, ptr);
+      expect(refusalIn(shared, () => call(again, given as never[])).code, name).toBe("ERR_DESTROYED");
+      expect(shared.lock.isMine, name).toBe(true);
+    }
+    shared.lock.release();
+    shared.check();
+  });
 });

@@ -4,6 +4,7 @@ import { NULL, type Ptr } from "../src/ptr.ts";
 import { runs, seedFromEnv } from "../src/testing/env.ts";
 import { random } from "../src/testing/stream.ts";
 import { allowLive } from "../src/testing/heap-watch.ts";
+import type { HeapBuffer } from "../src/views.ts";
 import { refusalOf } from "./refusal.ts";
 
 // Blocks stay live where nothing else is tested than the heap that they lie in.
@@ -12,17 +13,20 @@ beforeEach(() => allowLive());
 const PAGE_BYTES = 65536;
 
 /** Allocates until there is nothing left of a size. */
-function fill(heap: Heap, size: () => number): Ptr[] {
+function fill(heap: Heap<HeapBuffer>, size: () => number): Ptr[] {
   const blocks: Ptr[] = [];
   for (let ptr = heap.malloc(size()); ptr !== NULL; ptr = heap.malloc(size())) blocks.push(ptr);
   return blocks;
 }
 
-describe.each<[string, () => Heap]>([
+describe.each<[string, () => Heap<HeapBuffer>]>([
   ["a fixed heap", () => new Heap({ bytes: PAGE_BYTES })],
   ["a heap that grows to its maximum", () => new Heap({ bytes: PAGE_BYTES, maxBytes: 8 * PAGE_BYTES })],
   ["a heap of 16-byte alignment", () => new Heap({ bytes: PAGE_BYTES, alignment: 16 })],
   ["a range of a buffer", () => Heap.adopt(new ArrayBuffer(PAGE_BYTES), { base: 4096, bytes: 50_000 })],
+  ["a shared heap", () => new Heap({ bytes: PAGE_BYTES, shared: true })],
+  ["a shared heap that grows", () => new Heap({ bytes: PAGE_BYTES, maxBytes: 8 * PAGE_BYTES, shared: true })],
+  ["a shared heap of 16-byte alignment", () => new Heap({ bytes: PAGE_BYTES, alignment: 16, shared: true })],
 ])("%s", (_, make) => {
   it.each([0, 8, 100, 1000, 5000])(
     "is full when no block of %d bytes is left, and then holds what it did before",

@@ -5,6 +5,7 @@ import { seedFromEnv } from "../src/testing/env.ts";
 import { random } from "../src/testing/stream.ts";
 import { allowLive, forget } from "../src/testing/heap-watch.ts";
 import { flush } from "../src/quick-lists.ts";
+import type { HeapBuffer } from "../src/views.ts";
 import { neighbours } from "./neighbours.ts";
 import { refusalIn } from "./refusal.ts";
 
@@ -14,13 +15,16 @@ beforeEach(() => allowLive());
 const hex = (address: number): string => `0x${address.toString(16)}`;
 
 /** Rows of the catalogue of misuse that are noticed always, in every kind of heap. */
-describe.each<[string, () => Heap]>([
+describe.each<[string, () => Heap<HeapBuffer>]>([
   ["a fixed heap", () => new Heap({ bytes: 65536 })],
   ["a heap that has grown", () => grown(new Heap({ bytes: 65536, maxBytes: 1 << 22 }))],
   ["a heap of 16-byte alignment", () => new Heap({ bytes: 65536, alignment: 16 })],
   ["a range of a buffer", () => Heap.adopt(new ArrayBuffer(80_000), { base: 8008, bytes: 65536 })],
+  ["a shared heap", () => new Heap({ bytes: 65536, shared: true })],
+  ["a shared heap that has grown", () => grown(new Heap({ bytes: 65536, maxBytes: 1 << 22, shared: true }))],
+  ["a range of a SharedArrayBuffer", () => Heap.adopt(new SharedArrayBuffer(80_000), { base: 8008, bytes: 65536 })],
 ])("in %s", (_, make) => {
-  let heap: Heap;
+  let heap: Heap<HeapBuffer>;
   beforeEach(() => {
     heap = make();
     // Quick lists hold a share of the footprint; and nothing that is tested is the first block.
@@ -117,7 +121,7 @@ describe.each<[string, () => Heap]>([
 
   it("addresses of the superblock and beyond the heap are outside, and so are those of another heap", () => {
     heap.malloc(100);
-    const first = Math.min(...[...heap.blocks()].map(({ ptr }) => ptr));
+    const first = heap.lowest;
     const end = heap.base + heap.size;
     const range = `blocks lie from ${hex(first)} to ${hex(end - 8)}`;
     const finding = `outside this heap, whose ${range}; pass a pointer that it returned`;
@@ -216,7 +220,7 @@ describe.each<[string, () => Heap]>([
 });
 
 /** A heap of several increments, with pages between them that someone else has taken. */
-function grown(heap: Heap): Heap {
+function grown<H extends Heap<HeapBuffer>>(heap: H): H {
   const pad = heap.malloc(70_000);
   heap.memory?.grow(1);
   heap.free(pad);
@@ -226,7 +230,7 @@ function grown(heap: Heap): Heap {
 }
 
 /** As `heap.free`, for loops in which copying the heap each time would take too long: it is checked at their end. */
-function refusalOfFree(heap: Heap, ptr: Ptr): { code: string; message: string } {
+function refusalOfFree(heap: Heap<HeapBuffer>, ptr: Ptr): { code: string; message: string } {
   try {
     heap.free(ptr);
   } catch (error) {

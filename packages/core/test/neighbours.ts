@@ -2,12 +2,15 @@ import { HEADER_BYTES } from "../src/boundary-tag.ts";
 import type { Heap } from "../src/heap.ts";
 import type { Ptr } from "../src/ptr.ts";
 import { flush } from "../src/quick-lists.ts";
+import { SharedHeap } from "../src/shared-heap.ts";
+import type { HeapBuffer } from "../src/views.ts";
 
 /**
  * Allocates blocks of more than 8 bytes that lie side by side, whatever the heap's policy of placement: nothing is free
- * but the wilderness and one block too small for any of them.
+ * but the wilderness and one block too small for any of them. Of a shared heap they come past the magazines.
  */
-export function neighbours(heap: Heap, ...sizes: number[]): Ptr[] {
+export function neighbours(from: Heap<HeapBuffer>, ...sizes: number[]): Ptr[] {
+  const heap: Heap<HeapBuffer> = from instanceof SharedHeap ? from.inner : from;
   flush(heap);
   for (;;) {
     const free = [...heap.blocks()].slice(0, -1).find(({ size, state }) => state === "free" && size > 8);
