@@ -1,0 +1,342 @@
+/**
+ * A pool as one agent has it to itself: what is done to array, counts and rings, in steps that are each complete. What
+ * takes time (taking blocks, zeroing, copying) is done between the steps, in references, so that a shared pool's lock is
+ * held for a step only.
+ *
+ * @module
+ */
+import { type Allocator, asPtr, type Heap, type HeapBuffer, type Ptr } from "@heapwright/core";
+
+import { freeContainer, slotOf } from "./container-block.ts";
+import { CONTAINER, FLAG_DEBUG, KEEP_NONE, NO_SLOT, POINTER, POOL, POOL_MAGIC } from "./layout.ts";
+import { corrupt, destroyed, notFound, refused } from "./memory-error.ts";
+import { bestOrphan, file, openHot, settle, unfile } from "./orphans.ts";
+import { append, bytesFor, growArray, holds, removeAt, shrinkArray } from "./pool-array.ts";
+import { STAMP_STEP } from "./stamps.ts";
+import { wipe } from "./wipe.ts";
+
+const { offsets } = POOL;
+const FLAGS = offsets.flags >>> 2;
+const ARRAY = offsets.array >>> 2;
+const CAPACITY = offsets.capacity >>> 2;
+const COUNT = offsets.count >>> 2;
+const MAX_ORPHANS = offsets.maxOrphans >>> 2;
+const ORPHANS = offsets.orphans >>> 2;
+const SPARE = offsets.spare >>> 2;
+const POINTERS = offsets.pointers >>> 2;
+const REFS = CONTAINER.offsets.refs >>> 2;
+const STAMP = CONTAINER.offsets.stamp >>> 2;
+const RECORD_BYTES = 24;
+const NEXT_POINTER = POINTER.offsets.next >>> 2;
+const PREV_POINTER = POINTER.offsets.prev >>> 2;
+/** The control block of a pool that this object has destroyed: beyond the words of any heap, so that all reads fail. */
+const NO_CONTROL = 0x4000_0000;
+
+/** What a debug build is told of while a pool works. */
+export interface PoolWatch {
+  /** The array has another capacity. */
+  resized(from: number, to: number): void;
+  /** An orphan is about to be used again. @throws HeapError when it is not as it was left */
+  inspect(container: number): void;
+  /** It has been, for a variable that wanted `size` bytes. */
+  reused(name: string, container: number, size: number): void;
+  /** A variable has a container of its own now, with what was in the one it shared or outgrew. */
+  copied(name: string, from: number, to: number): void;
+  /** A function of the document's API is about to give its failure value. */
+  refused(message: string): void;
+  /** Containers are in use while their pool is destroyed. */
+  leaked(state: PoolState): void;
+}
+
+/** A cursor over a pool's control block. What it knows is in the heap; the fields here are addresses and constants. */
+export class PoolState {
+  /** The heap whose bytes the pointers are offsets of. */
+  declare readonly heap: Heap<HeapBuffer>;
+  /** Serves containers and array. */
+  declare readonly backing: Allocator;
+  /** Word address of the control block. */
+  declare control: number;
+  /** log2 of the alignment. */
+  declare readonly shift: number;
+  declare readonly watch: PoolWatch | undefined;
+  declare readonly report: ((message: string) => void) | undefined;
+
+  constructor(
+    backing: Allocator,
+    handle: Ptr,
+    watch: PoolWatch | undefined,
+    report: ((message: string) => void) | undefined,
+  ) {
+    this.heap = backing.heap;
+    this.backing = backing;
+    this.control = handle >>> 2;
+    this.shift = (backing.heap.u32[this.control + FLAGS]! >>> 8) & 31;
+    this.watch = watch;
+    this.report = report;
+  }
+
+  get handle(): Ptr {
+    return asPtr((this.control << 2) >>> 0);
+  }
+
+  get isDestroyed(): boolean {
+    return this.heap.u32[this.control] !== POOL_MAGIC;
+  }
+
+  /** The heap's words, after a look at the magic. */
+  expectAlive(call: string): Uint32Array {
+    const { u32 } = this.heap;
+    if (u32[this.control] !== POOL_MAGIC) throw destroyed(call, "pool");
+    return u32;
+  }
+
+  /** Looks at the pool while nobody changes it. */
+  look<T>(call: string, act: (u32: Uint32Array) => T): T {
+    return act(this.expectAlive(call));
+  }
+
+  /**
+   * Takes the best fitting orphan out of its ring. Its count is 1 then, its stamp another one.
+   *
+   * @param size - bytes, rounded
+   * @param shift - log2 of the alignment
+   * @returns the container, 0 when no orphan is large enough
+   */
+  takeOrphan(size: number, shift: number): number {
+    const u32 = this.expectAlive("allocate");
+    const { control } = this;
+    settle(u32, control);
+    const found = bestOrphan(u32, control, size, shift);
+    if (found !== 0) {
+      this.watch?.inspect(found);
+      if (!unfile(u32, control, found)) throw corrupt("allocate", "an orphan's links are broken", found);
+      const word = found >>> 2;
+      u32[word + STAMP]! += STAMP_STEP;
+      u32[word + REFS] = 1;
+    }
+    openHot(u32, control);
+    return found;
+  }
+
+  /**
+   * Takes any orphan out of the pool.
+   *
+   * @returns the container, to be freed; 0 when there is none
+   */
+  dropOrphan(): number {
+    const u32 = this.expectAlive("trim");
+    const { control } = this;
+    settle(u32, control);
+    const found = bestOrphan(u32, control, 1, 0);
+    if (found !== 0) this.#takeOut(u32, found);
+    openHot(u32, control);
+    return found;
+  }
+
+  /**
+   * Adds a container that is in no pool.
+   *
+   * @returns 0; the bytes that a larger array would have taken, when there was no room for one, and nothing is changed
+   */
+  append(container: number): number {
+    const u32 = this.expectAlive("add");
+    const { control } = this;
+    if (u32[control + COUNT] === u32[control + CAPACITY]) {
+      const missing = this.grow();
+      if (missing !== 0) return missing;
+    }
+    append(this.heap.u32, control, container);
+    return 0;
+  }
+
+  /** As {@link append}, for a container that someone made by hand. One without references becomes an orphan. */
+  add(call: string, container: number, backing: Allocator): number {
+    const u32 = this.expectAlive(call);
+    const { control } = this;
+    if (this.backing !== backing && (this.heap.buffer !== backing.heap.buffer || this.backing.heap === this.backing)) {
+      throw refused(call, "the container is from another backing; make it on the pool's", container);
+    }
+    if (slotOf(u32, container) !== NO_SLOT) throw refused(call, "the container is in a pool already", container);
+    if ((container + RECORD_BYTES) % 2 ** this.shift !== 0) {
+      const remedy = `make it with { alignment: ${2 ** this.shift} }`;
+      throw refused(call, `its data is not aligned as the pool's are; ${remedy}`, container);
+    }
+    const isOrphan = u32[(container >>> 2) + REFS] === 0;
+    if (isOrphan) {
+      settle(u32, control);
+      if (u32[control + ORPHANS]! >= u32[control + MAX_ORPHANS]!) {
+        openHot(u32, control);
+        throw refused(call, "it has no references, and the pool keeps no more orphans", container);
+      }
+    }
+    const missing = this.append(container);
+    if (isOrphan) {
+      if (missing === 0) file(this.heap.u32, control, container);
+      openHot(this.heap.u32, control);
+    }
+    return missing;
+  }
+
+  /**
+   * Ends the life of a container whose only reference the caller has, and whose data is 0: makes it an orphan, or takes it
+   * out of the pool.
+   *
+   * @param mayKeep - whether it may become an orphan
+   * @returns the container, when it is to be freed; 0 when it is kept
+   */
+  retire(container: number, mayKeep: boolean): number {
+    const u32 = this.expectAlive("destroy");
+    const { control } = this;
+    const slot = slotOf(u32, container);
+    if (slot === NO_SLOT) return container;
+    if (!holds(u32, control, container, slot)) throw corrupt("destroy", "a container is not where it says", container);
+    settle(u32, control);
+    const isKept = mayKeep && u32[control + ORPHANS]! < u32[control + MAX_ORPHANS]!;
+    if (isKept) {
+      const word = container >>> 2;
+      u32[word + STAMP]! += STAMP_STEP;
+      u32[word + REFS] = 0;
+      file(u32, control, container);
+    } else {
+      this.#takeOut(u32, container);
+    }
+    openHot(this.heap.u32, control);
+    return isKept ? 0 : container;
+  }
+
+  /**
+   * Takes a container out of the pool, in use or not.
+   *
+   * @param isDestroyed - whether it is to be freed if nobody refers to it
+   * @returns the container, when it is to be freed, else 0
+   */
+  remove(call: string, container: number, isDestroyed: boolean): number {
+    const u32 = this.expectAlive(call);
+    const { control } = this;
+    if (!holds(u32, control, container, slotOf(u32, container))) throw notFound(call, container);
+    const word = container >>> 2;
+    const refs = u32[word + REFS]! | 0;
+    if (refs < 0) throw corrupt(call, `a count of ${refs} references`, container);
+    if (refs === 0) {
+      settle(u32, control);
+      if (!unfile(u32, control, container)) throw corrupt(call, "an orphan's links are broken", container);
+      // The links: it has no identity.
+      u32[word] = 0;
+      u32[word + 1] = 0;
+      openHot(u32, control);
+    }
+    this.#takeOut(u32, container, false);
+    return refs === 0 && isDestroyed ? container : 0;
+  }
+
+  /** Doubles the array. Returns 0; the bytes that were not to be had, and nothing is changed. */
+  grow(): number {
+    const u32 = this.expectAlive("grow");
+    const { control } = this;
+    const from = u32[control + CAPACITY]!;
+    if (u32[control + ARRAY] === 0 && from !== 0) throw corrupt("grow", "the pool has lost its array", this.handle);
+    const missing = growArray(this.backing, control);
+    if (missing === 0) this.watch?.resized(from, this.heap.u32[control + CAPACITY]!);
+    return missing;
+  }
+
+  /** References to a container. */
+  refsOf(container: number): number {
+    return this.heap.u32[(container >>> 2) + REFS]! | 0;
+  }
+
+  /** One more. The caller has one, or it would not be there. */
+  retain(container: number): void {
+    this.heap.u32[(container >>> 2) + REFS]! += 1;
+  }
+
+  /** One less, unless that is the last one, whose owner has to end the container's life. Whether it was not. */
+  releaseShared(container: number): boolean {
+    const { u32 } = this.heap;
+    const refs = u32[(container >>> 2) + REFS]!;
+    if (refs <= 1) return false;
+    u32[(container >>> 2) + REFS] = refs - 1;
+    return true;
+  }
+
+  /** Whether pointers are listed, so that containers have names. */
+  get isDebug(): boolean {
+    return (this.heap.u32[this.control + FLAGS]! & FLAG_DEBUG) !== 0;
+  }
+
+  /** Lists a pointer of a debug pool. O(1). */
+  link(pointer: number): void {
+    const u32 = this.expectAlive("allocate");
+    const first = u32[this.control + POINTERS]!;
+    u32[(pointer >>> 2) + NEXT_POINTER] = first;
+    u32[(pointer >>> 2) + PREV_POINTER] = 0;
+    if (first !== 0) u32[(first >>> 2) + PREV_POINTER] = pointer;
+    u32[this.control + POINTERS] = pointer;
+  }
+
+  /** Strikes a pointer off the list. O(1). */
+  unlink(pointer: number): void {
+    const { u32 } = this.heap;
+    const next = u32[(pointer >>> 2) + NEXT_POINTER]!;
+    const prev = u32[(pointer >>> 2) + PREV_POINTER]!;
+    const holder = prev === 0 ? this.control + POINTERS : (prev >>> 2) + NEXT_POINTER;
+    if (u32[holder] !== pointer) throw corrupt("destroy", "a pointer's links are broken", pointer);
+    u32[holder] = next;
+    if (next !== 0) u32[(next >>> 2) + PREV_POINTER] = prev;
+  }
+
+  /** The pointers of a debug pool. The pool must not change meanwhile. */
+  *pointers(): Generator<Ptr> {
+    const { u32 } = this.heap;
+    for (let at = u32[this.control + POINTERS]!; at !== 0; at = u32[(at >>> 2) + NEXT_POINTER]!) yield asPtr(at);
+  }
+
+  /** The containers, in the order of the array. The pool must not change meanwhile. */
+  *containers(): Generator<number> {
+    const { u32 } = this.heap;
+    const array = u32[this.control + ARRAY]! >>> 2;
+    for (let slot = 0; slot < u32[this.control + COUNT]!; slot += 1) yield u32[array + slot]!;
+  }
+
+  /** Gives everything back, containers in use as well, from the last to the first. O(bytes). */
+  destroy(): void {
+    const u32 = this.expectAlive("destroy");
+    const { control, backing, heap } = this;
+    this.watch?.leaked(this);
+    const array = u32[control + ARRAY]!;
+    const spare = u32[control + SPARE]!;
+    for (let slot = u32[control + COUNT]! - 1; slot >= 0; slot -= 1) {
+      const container = u32[(array >>> 2) + slot]!;
+      u32[control + COUNT] = slot;
+      freeContainer(backing, container);
+    }
+    const bytes = bytesFor(u32[control + CAPACITY]!);
+    const handle = this.handle;
+    this.control = NO_CONTROL;
+    // What is left in the freed block makes every other cursor refuse.
+    wipe(heap, handle, handle + POOL.size);
+    if (array !== 0) {
+      wipe(heap, array, array + bytes);
+      backing.free(asPtr(array));
+    }
+    if (spare > KEEP_NONE) backing.free(asPtr(spare));
+    backing.free(handle);
+  }
+
+  /** Takes a container out of the array, and out of its ring when it is an orphan. */
+  #takeOut(u32: Uint32Array, container: number, isFiled: boolean = u32[(container >>> 2) + REFS] === 0): void {
+    const { control } = this;
+    if (isFiled && !unfile(u32, control, container)) throw corrupt("trim", "an orphan's links are broken", container);
+    const from = u32[control + CAPACITY]!;
+    removeAt(u32, control, slotOf(u32, container));
+    const to = shrinkArray(this.backing, control);
+    if (to !== 0) this.watch?.resized(from, to);
+  }
+}
+
+/** log2 of the alignment that a control block's flags name, and where it stands in them. */
+export const FLAGS_ALIGNMENT_SHIFT_BITS = 8;
+/** What `flags` are for an alignment. */
+export function flagsOf(shift: number, isDebug: boolean, isThreadSafe: boolean): number {
+  return (isDebug ? FLAG_DEBUG : 0) | (isThreadSafe ? 2 : 0) | (shift << FLAGS_ALIGNMENT_SHIFT_BITS);
+}

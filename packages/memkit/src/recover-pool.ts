@@ -1,0 +1,49 @@
+/**
+ * Rebuilds what is derived in a pool, after something was cut short in the middle of a step: slots, rings, marks, the number
+ * of orphans, the backward links of listed pointers. What is true is said in layout. Cut short itself, it is done again.
+ *
+ * @module
+ */
+import type { Heap, HeapBuffer } from "@heapwright/core";
+
+import { setSlot } from "./container-block.ts";
+import { CONTAINER, POINTER, POOL } from "./layout.ts";
+import { clearRings, file, openHot } from "./orphans.ts";
+import { wipe } from "./wipe.ts";
+
+const { offsets } = POOL;
+const ARRAY = offsets.array >>> 2;
+const CAPACITY = offsets.capacity >>> 2;
+const COUNT = offsets.count >>> 2;
+const POINTERS = offsets.pointers >>> 2;
+const SIZE = CONTAINER.offsets.size >>> 2;
+const REFS = CONTAINER.offsets.refs >>> 2;
+const RECORD_BYTES = 24;
+const NEXT = POINTER.offsets.next >>> 2;
+const PREV = POINTER.offsets.prev >>> 2;
+
+/** @param control - word address of the pool's control block */
+export function recoverPool(heap: Heap<HeapBuffer>, control: number): void {
+  const { u32 } = heap;
+  const array = u32[control + ARRAY]! >>> 2;
+  const end = array + u32[control + CAPACITY]!;
+  // A removal that was cut short: the last one has its new place already, and its old one still.
+  const last = array + u32[control + COUNT]! - 1;
+  if (last > array && u32.subarray(array, last).includes(u32[last]!)) u32[control + COUNT]! -= 1;
+  const filled = array + u32[control + COUNT]!;
+  u32.fill(0, filled, end);
+  clearRings(u32, control);
+  for (let word = array; word < filled; word += 1) {
+    const container = u32[word]!;
+    setSlot(u32, container, word - array);
+    if (u32[(container >>> 2) + REFS] !== 0) continue;
+    wipe(heap, container + RECORD_BYTES, container + RECORD_BYTES + u32[(container >>> 2) + SIZE]!);
+    file(u32, control, container);
+  }
+  openHot(u32, control);
+  let prev = 0;
+  for (let pointer = u32[control + POINTERS]!; pointer !== 0; pointer = u32[(pointer >>> 2) + NEXT]!) {
+    u32[(pointer >>> 2) + PREV] = prev;
+    prev = pointer;
+  }
+}
