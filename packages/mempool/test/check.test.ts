@@ -124,7 +124,7 @@ test("a pool with live, held and free blocks is sound as it is", () => {
 for (const [invariant, ways] of Object.entries(damages)) {
   describe(`invariant ${invariant}`, () => {
     for (const [name, damage] of Object.entries(ways)) {
-      test(name, () => {
+      test(`${name}`, () => {
         damage()();
         const before = u32.slice();
         expect(() => pool.check()).toThrow(
@@ -143,7 +143,7 @@ test("a mark that is needed no more is no damage", () => {
   const [tree, first] = [treeOf(5), bitmapWord(blockOf(run)) - at("bitmap")];
   u32[tree + 1 + (first >>> 5)]! |= 1 << (first & 31);
   u32[tree]! |= 1 << (first >>> 5);
-  pool.check();
+  expect(() => pool.check()).not.toThrow();
 });
 
 test("conservation is what the others add up to", () => {
