@@ -127,7 +127,7 @@ export class Lock {
    * ```
    */
   acquire(): Acquired {
-    let outcome = this.tryTake();
+    let outcome = this.tryTake(this.me);
     if (outcome === BUSY && !this.isMine) outcome = this.take();
     if (outcome === BUSY) throw this.busy("acquire");
     return this.#acquired(outcome);
@@ -140,9 +140,10 @@ export class Lock {
    * @throws HeapError `ERR_WOULD_BLOCK` when this agent holds it itself
    */
   tryAcquire(): Acquired | "busy" {
-    const outcome = this.attempt();
-    if (outcome === "busy" && this.isMine) throw this.busy("tryAcquire");
-    return outcome;
+    const outcome = this.tryTake(this.me);
+    if (outcome !== BUSY) return this.#acquired(outcome);
+    if (this.isMine) throw this.busy("tryAcquire");
+    return "busy";
   }
 
   /**
@@ -157,9 +158,12 @@ export class Lock {
     }
   }
 
-  /** @internal As `tryAcquire`, but other code of this agent is as good a holder as any. */
+  /**
+   * @internal As `tryAcquire`, but other code of this agent is as good a holder as any. The lock is taken with WAIT: who
+   * calls has perhaps slept, and been woken in place of others.
+   */
   attempt(): Acquired | "busy" {
-    const outcome = this.tryTake();
+    const outcome = this.tryTake(this.me | WAIT);
     return outcome === BUSY ? "busy" : this.#acquired(outcome);
   }
 
@@ -231,9 +235,9 @@ export class Lock {
     return error;
   }
 
-  /** @internal One attempt: the lock is taken when it is free or its holder dead. */
-  tryTake(): number {
-    const found = Atomics.compareExchange(this.i32, this.word, 0, this.me);
+  /** @internal One attempt, with the word to take it with: the lock is taken when it is free or its holder dead. */
+  tryTake(taken: number): number {
+    const found = Atomics.compareExchange(this.i32, this.word, 0, taken);
     if (found === 0) return TAKEN;
     return this.#takeOver(found);
   }
@@ -253,8 +257,10 @@ export class Lock {
         continue;
       }
       if (this.#takeOver(found) !== BUSY) return TAKEN_OVER;
+      // WAIT before giving up, too: who gives up may have been woken in place of others, and they sleep still.
+      if (!this.#announce(found)) continue;
       if (Date.now() >= until) return BUSY;
-      if (this.#announce(found)) Atomics.wait(i32, word, found | WAIT, SLEEP_MS);
+      Atomics.wait(i32, word, found | WAIT, SLEEP_MS);
     }
   }
 
