@@ -127,10 +127,9 @@ export class Lock {
    * ```
    */
   acquire(): Acquired {
-    let outcome = this.tryTake(this.me);
-    if (outcome === BUSY && !this.isMine) outcome = this.take();
+    const outcome = this.#enter(this.me, true);
     if (outcome === BUSY) throw this.busy("acquire");
-    return this.#acquired(outcome);
+    return outcome === TAKEN_OVER ? "owner-died" : "acquired";
   }
 
   /**
@@ -140,8 +139,8 @@ export class Lock {
    * @throws HeapError `ERR_WOULD_BLOCK` when this agent holds it itself
    */
   tryAcquire(): Acquired | "busy" {
-    const outcome = this.tryTake(this.me);
-    if (outcome !== BUSY) return this.#acquired(outcome);
+    const outcome = this.#enter(this.me, false);
+    if (outcome !== BUSY) return outcome === TAKEN_OVER ? "owner-died" : "acquired";
     if (this.isMine) throw this.busy("tryAcquire");
     return "busy";
   }
@@ -163,8 +162,8 @@ export class Lock {
    * calls has perhaps slept, and been woken in place of others.
    */
   attempt(): Acquired | "busy" {
-    const outcome = this.tryTake(this.me | WAIT);
-    return outcome === BUSY ? "busy" : this.#acquired(outcome);
+    const outcome = this.#enter(this.me | WAIT, false);
+    return outcome === BUSY ? "busy" : outcome === TAKEN_OVER ? "owner-died" : "acquired";
   }
 
   /** @internal Waits until the lock may be free. */
@@ -207,17 +206,11 @@ export class Lock {
    * ```
    */
   enter(call: string): boolean {
-    const found = Atomics.compareExchange(this.i32, this.word, 0, this.me);
-    if (found !== 0) {
-      if ((found & ~WAIT) === this.me) {
-        // Taken through another object of this agent, perhaps, that has grown the heap since.
-        this.guarded.catchUp();
-        return false;
-      }
-      if (this.take() === BUSY) throw this.busy(call);
-    }
-    this.#entered();
-    return true;
+    if (this.#enter(this.me, true) !== BUSY) return true;
+    if (!this.isMine) throw this.busy(call);
+    // Taken through another object of this agent, perhaps, that has grown the heap since.
+    this.guarded.catchUp();
+    return false;
   }
 
   /** Gives back what `enter` took, unasked. */
@@ -284,18 +277,25 @@ export class Lock {
     return TAKEN_OVER;
   }
 
-  #entered(): void {
+  /**
+   * Takes the lock and sees what others have changed. What is thrown here leaves the lock free, a stack overflow too: so
+   * between the taking and the `try` there is no call, nor one of ours in the `catch`.
+   *
+   * @param mine - the lock word to be
+   * @param isPatient - whether to wait for another agent
+   */
+  #enter(mine: number, isPatient: boolean): number {
+    let outcome = this.tryTake(mine);
+    if (outcome === BUSY && isPatient && !this.isMine) outcome = this.take();
+    if (outcome === BUSY) return BUSY;
     try {
       this.guarded.catchUp();
     } catch (error) {
-      this.leave();
+      const { i32, word } = this;
+      if ((Atomics.exchange(i32, word, 0) & WAIT) !== 0) Atomics.notify(i32, word, 1);
       throw error;
     }
-  }
-
-  #acquired(outcome: number): Acquired {
-    this.#entered();
-    return outcome === TAKEN_OVER ? "owner-died" : "acquired";
+    return outcome;
   }
 
   /** @internal Why the lock is not to be had. */

@@ -387,6 +387,40 @@ describe("enter and leave, for allocators", () => {
     other.check();
   });
 
+  it("leave the lock free when the stack is too short for taking it", () => {
+    const dive = (frames: number, act: () => void): void => (frames === 0 ? act() : dive(frames - 1, act));
+    let overflows = 0;
+    for (const [take, giveBack] of [
+      [() => void heap.lock.enter("test"), () => heap.lock.leave()],
+      [() => void heap.lock.acquire(), () => heap.lock.release()],
+      [() => void heap.lock.tryAcquire(), () => heap.lock.release()],
+    ] as const) {
+      const attempt = (frames: number): boolean => {
+        let isTaken = true;
+        try {
+          dive(frames, take);
+        } catch {
+          isTaken = false;
+          overflows += 1;
+        }
+        expect(heap.lock.isMine, `${frames} frames`).toBe(isTaken);
+        if (isTaken) giveBack();
+        return isTaken;
+      };
+      let [fits, overflowing] = [0, 1 << 17];
+      while (overflowing - fits > 1) {
+        const middle = (fits + overflowing) >>> 1;
+        if (attempt(middle)) fits = middle;
+        else overflowing = middle;
+      }
+      // Where exactly it ends depends on what has been compiled meanwhile.
+      for (let frames = fits - 40; frames < fits + 40; frames += 1) attempt(frames);
+    }
+    expect(overflows).toBeGreaterThan(30);
+    expect(heap.lock.deaths).toBe(0);
+    heap.check();
+  });
+
   it("free the lock when what it protects is beyond repair, each time", () => {
     const ptr = heap.malloc(5000);
     setTag(heap.words, ptr - 8, spanOf(heap.words, ptr - 8) + 4096, STATE.LIVE);
