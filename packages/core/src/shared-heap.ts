@@ -416,7 +416,7 @@ export class SharedHeap extends GeneralHeap<SharedArrayBuffer> implements Guarde
     }
   }
 
-  /** Serves a small payload whose magazine is empty, and fills half of that. */
+  /** Fills half of a magazine that is empty, and serves a small payload from there. */
   #refill(size: number, head: number): Ptr {
     const outer = this.mutex.enter("malloc");
     try {
@@ -428,24 +428,20 @@ export class SharedHeap extends GeneralHeap<SharedArrayBuffer> implements Guarde
         if (inner.words[(first >>> 2) - 1] !== ((list * 8) | HELD)) throw corrupt("malloc", first);
         return pop(inner.words, head);
       }
-      const ptr = inner.malloc(size);
-      if (ptr === NULL) return this.#emptyAll() ? inner.malloc(size) : NULL;
       let tail = 0;
       raiseLimit(inner.words, head, list * 8);
-      for (let wanted = batchOf(inner.words, head); wanted > 0; wanted -= 1) {
+      // The caller's block comes out last: had it two LIVE ones in hand, this agent's death would lose both.
+      for (let wanted = batchOf(inner.words, head) + 1; wanted > 0; wanted -= 1) {
         const next = inner.malloc(size);
         if (next === NULL) break;
-        const u32 = inner.words;
-        const tag = u32[(next >>> 2) - 1]!;
-        if (tag >>> 3 !== list || u32[head + ROOM] === 0) {
-          // A block that is slightly larger than asked for belongs in another magazine.
-          inner.free(next);
-          break;
-        }
-        append(u32, head, tail, next, tag);
+        const tag = inner.words[(next >>> 2) - 1]!;
+        // One that is slightly larger than asked for belongs in another magazine.
+        if (tag >>> 3 !== list || inner.words[head + ROOM] === 0) return next;
+        append(inner.words, head, tail, next, tag);
         tail = next;
       }
-      return ptr;
+      if (tail !== 0) return pop(inner.words, head);
+      return this.#emptyAll() ? inner.malloc(size) : NULL;
     } catch (error) {
       throw this.mutex.thrown(error);
     } finally {
@@ -464,10 +460,10 @@ export class SharedHeap extends GeneralHeap<SharedArrayBuffer> implements Guarde
       const head = this.heads + (span >>> 3);
       const u32 = inner.words;
       raiseLimit(u32, head, span);
-      if (u32[head + ROOM] === 0) {
-        for (let wanted = batchOf(u32, head); wanted > 0; wanted -= 1) inner.free(pop(u32, head));
-      }
-      push(u32, head, ptr, span | LIVE);
+      if (u32[head + ROOM] !== 0) return push(u32, head, ptr, span | LIVE);
+      // This one first: had it two LIVE ones in hand, this agent's death would lose both.
+      inner.free(ptr);
+      for (let wanted = batchOf(u32, head); wanted > 0; wanted -= 1) inner.free(pop(u32, head));
     } catch (error) {
       throw this.mutex.thrown(error);
     } finally {
