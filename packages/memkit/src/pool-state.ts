@@ -29,6 +29,8 @@ const STAMP = CONTAINER.offsets.stamp >>> 2;
 const RECORD_BYTES = 24;
 const NEXT_POINTER = POINTER.offsets.next >>> 2;
 const PREV_POINTER = POINTER.offsets.prev >>> 2;
+/** No container is smaller. */
+const SMALLEST_BYTES = 8;
 /** The control block of a pool that this object has destroyed: beyond the words of any heap, so that all reads fail. */
 const NO_CONTROL = 0x4000_0000;
 
@@ -127,7 +129,7 @@ export class PoolState {
     const u32 = this.expectAlive("trim");
     const { control } = this;
     settle(u32, control);
-    const found = bestOrphan(u32, control, 1, 0);
+    const found = bestOrphan(u32, control, SMALLEST_BYTES, 0);
     if (found !== 0) this.#takeOut(u32, found);
     openHot(u32, control);
     return found;
