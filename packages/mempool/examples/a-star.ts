@@ -1,0 +1,236 @@
+/**
+ * A* with its nodes in a heap: codec structs, each in a block of an allocator, a mempool or malloc. A node is made for each
+ * successor and freed when its board is known already, as the program that mempool was written for does.
+ *
+ * What is known, open or closed, is found by its board in a table of chains, which lies in the heap too. The queue holds
+ * pointers: it is indexed by them, and typed arrays are all it needs. A node that is reached on a shorter way is queued
+ * once more, and passed over when it turns up again.
+ */
+import {
+  type Allocator,
+  array,
+  type ArrayCodec,
+  bool,
+  NULL,
+  type Ptr,
+  ptr as pointer,
+  type ScalarCodec,
+  struct,
+  type StructCodec,
+  u32,
+  u8,
+} from "@heapwright/core";
+import FlatQueue from "flatqueue";
+
+import { type Found, mix, priorityOf, type Puzzle } from "./puzzle.ts";
+
+/** A node: how its board was reached, and the board. */
+export type NodeCodec = StructCodec<{
+  parent: ScalarCodec<Ptr>;
+  /** The next one of its chain. */
+  next: ScalarCodec<Ptr>;
+  /** Moves from the start, and at least to the goal. */
+  cost: ScalarCodec<number>;
+  estimate: ScalarCodec<number>;
+  blank: ScalarCodec<number>;
+  isClosed: ScalarCodec<boolean>;
+  board: ArrayCodec<ScalarCodec<number>>;
+}>;
+
+/** The fields come first, so that they lie in the same place whatever the board's size. */
+export function nodeOf(puzzle: Puzzle): NodeCodec {
+  const board = array(u32, puzzle.words);
+  return struct({ parent: pointer, next: pointer, cost: u8, estimate: u8, blank: u8, isClosed: bool, board });
+}
+
+// Hot code takes accessors out of a struct.
+const { get, set } = struct({ parent: pointer, next: pointer, cost: u8, estimate: u8, blank: u8, isClosed: bool });
+const { parent: parentOf, next: nextOf, cost: costOf, estimate: estimateOf, blank: blankOf, isClosed } = get;
+const { parent: setParent, next: setNext, cost: setCost, estimate: setEstimate, blank: setBlank } = set;
+const { isClosed: setClosed } = set;
+
+/** Chains of a table for so many nodes: a power of two. */
+export function chainsFor(nodes: number): number {
+  return 2 ** Math.ceil(Math.log2(nodes));
+}
+
+/** Bytes that a search needs besides its nodes. */
+export function tableBytes(nodes: number): number {
+  return chainsFor(nodes) * u32.size;
+}
+
+/** What is known so far, and what is to be looked at next. Nodes are never freed once they are known. */
+export class Search {
+  readonly puzzle: Puzzle;
+  readonly allocator: Allocator;
+  readonly heap: Allocator["heap"];
+  readonly node: NodeCodec;
+  readonly queue: FlatQueue<Ptr>;
+  /** The heap does not grow, so its view may be kept. */
+  readonly view: Uint32Array;
+  /** Bytes from a node to its board. */
+  readonly boardAt: number;
+  readonly table: Ptr;
+  readonly chainMask: number;
+  boards = 0;
+  expanded = 0;
+
+  /**
+   * @param allocator - serves the nodes, of a heap that does not grow
+   * @param limit - the most nodes that there may be
+   */
+  constructor(puzzle: Puzzle, allocator: Allocator, limit: number) {
+    const { heap } = allocator;
+    this.puzzle = puzzle;
+    this.allocator = allocator;
+    this.heap = heap;
+    this.node = nodeOf(puzzle);
+    this.queue = new FlatQueue<Ptr>(limit, Uint16Array, Uint32Array);
+    this.view = heap.u32;
+    this.boardAt = this.node.offsets.board;
+    this.table = heap.calloc(chainsFor(limit), u32.size);
+    this.chainMask = chainsFor(limit) - 1;
+    if (this.table === NULL) throw new Error("no room for the table");
+  }
+
+  /** Gives the table back. */
+  [Symbol.dispose](): void {
+    this.heap.free(this.table);
+  }
+
+  /** Makes the node that the search begins with. */
+  root(board: readonly number[]): Ptr {
+    const { puzzle, heap, node, boardAt, view } = this;
+    const root = this.made();
+    puzzle.pack(board).forEach((word, at) => (view[((root + boardAt) >>> 2) + at] = word));
+    node.set.parent(heap, root, NULL);
+    node.set.cost(heap, root, 0);
+    node.set.estimate(heap, root, puzzle.estimate(board));
+    node.set.blank(heap, root, board.indexOf(0));
+    return root;
+  }
+
+  hashOf(ptr: Ptr): number {
+    const { view } = this;
+    const first = (ptr + this.boardAt) >>> 2;
+    let hash = 0;
+    for (let word = first; word < first + this.puzzle.words; word += 1) hash = mix(hash, view[word] ?? 0);
+    return hash;
+  }
+
+  /** Makes a node known, or finds that its board is, perhaps on a longer way, and frees it. */
+  admit(ptr: Ptr, hash: number): void {
+    const { heap, view } = this;
+    const chain = (this.table >>> 2) + (hash & this.chainMask);
+    const cost = costOf(heap, ptr);
+    const estimate = estimateOf(heap, ptr);
+    let known = (view[chain] ?? 0) as Ptr;
+    while (known !== NULL && !this.isSameBoard(known, ptr)) known = nextOf(heap, known);
+    if (known === NULL) {
+      setClosed(heap, ptr, false);
+      setNext(heap, ptr, (view[chain] ?? 0) as Ptr);
+      view[chain] = ptr;
+      this.queue.push(ptr, priorityOf(cost, estimate));
+      this.boards += 1;
+      return;
+    }
+    const parent = parentOf(heap, ptr);
+    this.allocator.free(ptr);
+    if (cost >= costOf(heap, known)) return;
+    setParent(heap, known, parent);
+    setCost(heap, known, cost);
+    // Closed, it can be reached on a shorter way only where several agents search.
+    setClosed(heap, known, false);
+    this.queue.push(known, priorityOf(cost, estimate));
+  }
+
+  /** Makes a node's successors; what becomes of them, `settle` decides. */
+  expand(ptr: Ptr): void {
+    const { heap, view, boardAt } = this;
+    const { cells, words, neighbours, distances, wordOf, shiftOf, tileMask } = this.puzzle;
+    const from = (ptr + boardAt) >>> 2;
+    const blank = blankOf(heap, ptr);
+    const cost = costOf(heap, ptr) + 1;
+    const estimate = estimateOf(heap, ptr);
+    const parent = parentOf(heap, ptr);
+    const back = parent === NULL ? -1 : blankOf(heap, parent);
+    const beside = blank * 5;
+    this.expanded += 1;
+    for (let at = beside; at < beside + (neighbours[beside + 4] ?? 0); at += 1) {
+      const cell = neighbours[at] ?? 0;
+      if (cell === back) continue;
+      const child = this.made();
+      const to = (child + boardAt) >>> 2;
+      for (let word = 0; word < words; word += 1) view[to + word] = view[from + word] ?? 0;
+      const [source, target] = [to + (wordOf[cell] ?? 0), to + (wordOf[blank] ?? 0)];
+      const tile = ((view[source] ?? 0) >>> (shiftOf[cell] ?? 0)) & tileMask;
+      view[source] = (view[source] ?? 0) ^ (tile << (shiftOf[cell] ?? 0));
+      view[target] = (view[target] ?? 0) | (tile << (shiftOf[blank] ?? 0));
+      const gained = (distances[tile * cells + blank] ?? 0) - (distances[tile * cells + cell] ?? 0);
+      setParent(heap, child, ptr);
+      setCost(heap, child, cost);
+      setEstimate(heap, child, estimate + gained);
+      setBlank(heap, child, cell);
+      this.settle(child);
+    }
+  }
+
+  settle(child: Ptr): void {
+    this.admit(child, this.hashOf(child));
+  }
+
+  /** The next open node; `NULL` when there is none. */
+  next(): Ptr {
+    let ptr = this.queue.pop() ?? NULL;
+    while (ptr !== NULL && isClosed(this.heap, ptr)) ptr = this.queue.pop() ?? NULL;
+    return ptr;
+  }
+
+  pathTo(goal: Ptr): number[] {
+    const { heap } = this;
+    const path: number[] = [];
+    for (let at = goal; at !== NULL && parentOf(heap, at) !== NULL; at = parentOf(heap, at))
+      path.push(blankOf(heap, at));
+    return path.reverse();
+  }
+
+  /** Memory for a node. */
+  made(): Ptr {
+    const ptr = this.allocator.malloc(this.node.size);
+    if (ptr === NULL) throw new Error(`no room for more than ${this.boards} boards; ask for more nodes`);
+    return ptr;
+  }
+
+  isSameBoard(one: Ptr, other: Ptr): boolean {
+    const { view, boardAt } = this;
+    const [a, b] = [(one + boardAt) >>> 2, (other + boardAt) >>> 2];
+    for (let word = 0; word < this.puzzle.words; word += 1) if (view[a + word] !== view[b + word]) return false;
+    return true;
+  }
+}
+
+/**
+ * Finds a shortest solution.
+ *
+ * @param board - solvable
+ * @param allocator - serves the nodes, of a heap that does not grow
+ * @param limit - the most nodes that there may be
+ * @throws Error when there is no room for another node
+ */
+export function search(puzzle: Puzzle, board: readonly number[], allocator: Allocator, limit: number): Found {
+  const known = new Search(puzzle, allocator, limit);
+  const { heap } = known;
+  const begin = performance.now();
+  known.settle(known.root(board));
+  let at = known.next();
+  while (at !== NULL && estimateOf(heap, at) > 0) {
+    setClosed(heap, at, true);
+    known.expand(at);
+    at = known.next();
+  }
+  const milliseconds = performance.now() - begin;
+  const { expanded, boards } = known;
+  const path = known.pathTo(at);
+  known[Symbol.dispose]();
+  return { path, expanded, boards, milliseconds };
+}
