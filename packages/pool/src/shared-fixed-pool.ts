@@ -150,24 +150,22 @@ export class SharedFixedPool extends FixedPool {
   #refill(size: number): Ptr {
     const outer = this.#enter("malloc");
     try {
-      const { inner } = this;
-      const isEquipped = this.head !== this.control + EMPTY;
-      if (!this.#equip()) return inner.malloc(size);
-      const first = this.heap.u32[this.head]!;
-      if (first !== 0 && isCount(size) && size <= this.memberSize) {
+      const { inner, head } = this;
+      if (!isCount(size) || size > this.memberSize || !this.#equip()) return inner.malloc(size);
+      const { u32 } = this.heap;
+      const first = u32[this.head]!;
+      if (first !== 0) {
         // What malloc() would not take: it did not know the magazine or the page, or something wrote into the block.
-        const isNews = this.refresh() || this.u8 !== this.heap.u8 || !isEquipped;
+        const isNews = this.refresh() || this.u8 !== this.heap.u8 || this.head !== head;
         this.u8 = this.heap.u8;
         if (isNews) return this.malloc(size);
         throw corrupt("malloc", first);
       }
-      const ptr = inner.malloc(size);
-      if (ptr === NULL) return NULL;
       const magazine = this.head - HEAD;
-      const { u32 } = this.heap;
       raiseLimit(u32, this.control, magazine);
-      this.#fill(batchOf(u32, magazine));
-      return ptr;
+      // The caller's block comes out last: had it two in hand, this agent's death would lose both.
+      this.#fill(batchOf(u32, magazine) + 1);
+      return u32[this.head] === 0 ? inner.malloc(size) : this.malloc(size);
     } catch (error) {
       throw this.lock.thrown(error);
     } finally {
@@ -187,8 +185,10 @@ export class SharedFixedPool extends FixedPool {
       if (!this.#equip()) return inner.free(ptr);
       const magazine = this.head - HEAD;
       raiseLimit(this.heap.u32, this.control, magazine);
-      if (this.heap.u32[this.head + ROOM] === 0) this.#drain(batchOf(this.heap.u32, magazine));
-      push(inner, magazine, ptr);
+      if (this.heap.u32[this.head + ROOM] !== 0) return push(inner, magazine, ptr);
+      // This one first: had it two in hand, this agent's death would lose both.
+      inner.free(ptr);
+      this.#drain(batchOf(this.heap.u32, magazine));
     } catch (error) {
       throw this.lock.thrown(error);
     } finally {
