@@ -29,6 +29,8 @@ const HELD_TAG_LIMIT = 1016;
 /** Words from a magazine's head to its room, see slots. */
 const ROOM = 127;
 const MAX_PAYLOAD_BYTES = 0xffff_ff00;
+/** In the lock word, see lock. */
+const WAIT = 0x80;
 
 /** A heap in shared memory, as one agent sees it. */
 export class SharedHeap extends GeneralHeap<SharedArrayBuffer> implements Guarded {
@@ -193,7 +195,8 @@ export class SharedHeap extends GeneralHeap<SharedArrayBuffer> implements Guarde
       }
       return moved;
     } catch (error) {
-      throw this.mutex.thrown(error);
+      if (!(error instanceof HeapError)) this.words[this.deathsWord]! += 1;
+      throw error;
     } finally {
       this.#leave(outer);
     }
@@ -306,7 +309,8 @@ export class SharedHeap extends GeneralHeap<SharedArrayBuffer> implements Guarde
       this.end = 0;
       this.words = new Uint32Array(new SharedArrayBuffer(0));
     } catch (error) {
-      throw this.mutex.thrown(error);
+      if (!(error instanceof HeapError)) this.words[this.deathsWord]! += 1;
+      throw error;
     } finally {
       if (outer) this.mutex.leave();
     }
@@ -378,21 +382,29 @@ export class SharedHeap extends GeneralHeap<SharedArrayBuffer> implements Guarde
     return record !== NULL && SLOT_RECORD.get.cursors(this.inner, asPtr(record)) !== 0;
   }
 
-  /** Does something under the lock: what is not called often. */
+  /**
+   * Does something under the lock: what is not called often.
+   *
+   * As everywhere here, the `catch` does by itself what `lock.thrown` does: after a stack overflow there is room for no
+   * call that has not been made before, since it would be compiled first.
+   */
   #locked<T>(call: string, act: () => T): T {
     const outer = this.mutex.enter(call);
     try {
       return act();
     } catch (error) {
-      throw this.mutex.thrown(error);
+      if (!(error instanceof HeapError)) this.words[this.deathsWord]! += 1;
+      throw error;
     } finally {
       this.#leave(outer);
     }
   }
 
+  /** The lock first, and without a call, for the same reason. */
   #leave(outer: boolean): void {
+    const { i32, word } = this.mutex;
+    if (outer && (Atomics.exchange(i32, word, 0) & WAIT) !== 0) Atomics.notify(i32, word, 1);
     if (this.end !== this.inner.end) this.#see();
-    if (outer) this.mutex.leave();
   }
 
   /** Allocates under the lock; where there is no room, from what this agent's magazines hold. */
@@ -410,7 +422,8 @@ export class SharedHeap extends GeneralHeap<SharedArrayBuffer> implements Guarde
       const ptr = this.inner.malloc(size);
       return ptr === NULL && this.#emptyAll() ? this.inner.malloc(size) : ptr;
     } catch (error) {
-      throw this.mutex.thrown(error);
+      if (!(error instanceof HeapError)) this.words[this.deathsWord]! += 1;
+      throw error;
     } finally {
       this.#leave(outer);
     }
@@ -443,7 +456,8 @@ export class SharedHeap extends GeneralHeap<SharedArrayBuffer> implements Guarde
       if (tail !== 0) return pop(inner.words, head);
       return this.#emptyAll() ? inner.malloc(size) : NULL;
     } catch (error) {
-      throw this.mutex.thrown(error);
+      if (!(error instanceof HeapError)) this.words[this.deathsWord]! += 1;
+      throw error;
     } finally {
       this.#leave(outer);
     }
@@ -465,7 +479,8 @@ export class SharedHeap extends GeneralHeap<SharedArrayBuffer> implements Guarde
       inner.free(ptr);
       for (let wanted = batchOf(u32, head); wanted > 0; wanted -= 1) inner.free(pop(u32, head));
     } catch (error) {
-      throw this.mutex.thrown(error);
+      if (!(error instanceof HeapError)) this.words[this.deathsWord]! += 1;
+      throw error;
     } finally {
       this.#leave(outer);
     }

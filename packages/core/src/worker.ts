@@ -134,6 +134,8 @@ async function reap(heap: SharedHeap, slot: number, generation: number): Promise
   // No pause between taking and giving back: other code of this agent would find the lock its own.
   try {
     heap.reapDead();
+  } catch (error) {
+    throw lock.thrown(error);
   } finally {
     lock.release();
   }
