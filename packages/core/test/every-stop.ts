@@ -21,8 +21,11 @@ import {
   type StageOptions,
 } from "./shared-stage.ts";
 
-/** What the worker does. `T` is what it takes: blocks, or whatever else lies in the heap. */
-export interface Operation<H extends AgentHeap, T> {
+/**
+ * What the worker does. `T` is what it takes: blocks, or whatever else lies in the heap. Where that is an allocator of its
+ * own, `L` is what is seen of it.
+ */
+export interface Operation<H extends AgentHeap, T, L = undefined> {
   readonly options?: StageOptions;
   /** Whether the worker attaches only in it. */
   readonly isEntry?: boolean;
@@ -34,16 +37,23 @@ export interface Operation<H extends AgentHeap, T> {
   arrange(stage: Stage<H>): T;
   act(stage: Stage<H>, props: T): unknown;
   /** Sees whether it took the way that it is to take. */
-  expect?(facts: Facts<H, T>): void;
-  /** Blocks of the heap whose contents are an allocator's, and not to be written to. */
+  expect?(facts: Facts, looks: Looks<L>): void;
+  /** The blocks of the heap that such an allocator holds now. */
   regions?(props: T): Iterable<number>;
-  /** Looks at what lies in such blocks, after a death; returns how many blocks are lost there. */
-  judge?(stage: Stage<H>, props: T, living: readonly H[]): number;
+  /** Looks at such an allocator. */
+  look?(stage: Stage<H>, props: T): L;
+  /** Judges it after a death, and works on with it; returns how many blocks of it are lost. */
+  judge?(stage: Stage<H>, props: T, living: readonly H[], looks: Looks<L>): number;
+}
+
+/** What is seen before an operation and after it. */
+export interface Looks<L> {
+  readonly before: L;
+  readonly after: L;
 }
 
 /** What is known of an operation that nobody stopped. */
-export interface Facts<H extends AgentHeap, T> {
-  readonly operation: Operation<H, T>;
+export interface Facts {
   readonly stores: readonly Store[];
   /** The buffer before it. */
   readonly bytes: Uint8Array;
@@ -54,6 +64,7 @@ export interface Facts<H extends AgentHeap, T> {
   /** What the magazines of main thread and warden hold, by slots. */
   readonly held: ReadonlyMap<number, readonly number[]>;
   readonly lockAt: number;
+  readonly inHandBytes: number | undefined;
 }
 
 /** How many stops there were. */
@@ -88,9 +99,9 @@ export function noCount(): Count {
 }
 
 /** Stops an operation before each of its stores. Throws for the first case that is not clean. */
-export async function stopEverywhere<H extends AgentHeap, T>(
+export async function stopEverywhere<H extends AgentHeap, T, L>(
   opener: Opener<H>,
-  operation: Operation<H, T>,
+  operation: Operation<H, T, L>,
   { next, stops }: Plan,
   count: Count,
 ): Promise<void> {
@@ -100,13 +111,15 @@ export async function stopEverywhere<H extends AgentHeap, T>(
   const { stores, lockAt } = facts;
   const recorded = new Revue(facts.bytes, () => watched(arrange), observed.arranged);
   const found = new Revue(facts.bytes, () => Promise.resolve(arrange()));
+  const looks = await lookTwice(operation, found, stores);
+  operation.expect?.(facts, looks);
   const thorough = operation.isThorough === true ? Math.floor(next() * stores.length) : -1;
   let cases = 0;
 
   const expectSound = async (where: string, prefix: readonly Store[], isWardenDead: boolean): Promise<void> => {
     const survivors = await found.find(prefix);
     try {
-      const living = await survive(survivors, facts, isWardenDead);
+      const living = await survive(operation, survivors, facts, looks, isWardenDead);
       workOn(survivors.stage, facts, living);
       cases += 1;
       if (cases % GUEST_EVERY === 0) receiveGuest(survivors.stage);
@@ -120,7 +133,7 @@ export async function stopEverywhere<H extends AgentHeap, T>(
     const survivors = await found.find(prefix);
     survivors.stage.isRecovering = false;
     try {
-      await survive(survivors, facts, isWardenDead);
+      await survive(operation, survivors, facts, looks, isWardenDead);
       survivors.stage.isRecovering = true;
       return false;
     } catch {
@@ -162,7 +175,7 @@ interface Arranged<H extends AgentHeap, T> {
   readonly props: T;
 }
 
-function arranged<H extends AgentHeap, T>(opener: Opener<H>, operation: Operation<H, T>): Arranged<H, T> {
+function arranged<H extends AgentHeap, T, L>(opener: Opener<H>, operation: Operation<H, T, L>): Arranged<H, T> {
   const stage = new Stage(opener, operation.options ?? { bytes: 65_536 });
   if (operation.isEntry !== true) stage.worker.free(0);
   const props = operation.arrange(stage);
@@ -171,17 +184,22 @@ function arranged<H extends AgentHeap, T>(opener: Opener<H>, operation: Operatio
   for (const [ptr, { span, state }] of stage.chain()) {
     if (state !== LIVE || regions.has(ptr)) continue;
     for (let word = ptr >>> 2; word < (ptr + span - HEADER_BYTES) >>> 2; word += 1) {
-      words[word] = Math.imul(word + 1, 0x9e37_79b1);
+      words[word] = patternOf(word);
     }
   }
   return { stage, props };
 }
 
+/** What a word of a payload is filled with. */
+export function patternOf(word: number): number {
+  return Math.imul(word + 1, 0x9e37_79b1) >>> 0;
+}
+
 /** Runs an operation and notes everything about it. */
-async function observe<H extends AgentHeap, T>(
-  operation: Operation<H, T>,
+async function observe<H extends AgentHeap, T, L>(
+  operation: Operation<H, T, L>,
   arrange: () => Promise<Arranged<H, T>>,
-): Promise<{ arranged: Arranged<H, T>; facts: Facts<H, T>; repairedAt: number }> {
+): Promise<{ arranged: Arranged<H, T>; facts: Facts; repairedAt: number }> {
   const { stage, props } = await arrange();
   const bytes = stage.bytes.slice();
   const before = stage.chain();
@@ -194,9 +212,22 @@ async function observe<H extends AgentHeap, T>(
   const held = new Map([stage.main, stage.warden].map((heap) => [heap.slot, stage.heldBy(heap)]));
   const stores = await storesOf(() => operation.act(stage, props));
   const lockAt = stage.addressOf(LOCK);
-  const facts = { operation, stores, bytes, before, after: stage.chain(), contents, held, lockAt };
-  operation.expect?.(facts);
+  const { inHandBytes } = operation;
+  const facts = { stores, bytes, before, after: stage.chain(), contents, held, lockAt, inHandBytes };
   return { arranged: { stage, props }, facts, repairedAt: stage.addressOf(REPAIRED) };
+}
+
+/** Looks at what an operation is about, on a stage where nobody has died. */
+async function lookTwice<H extends AgentHeap, T, L>(
+  operation: Operation<H, T, L>,
+  revue: Revue<H, T>,
+  stores: readonly Store[],
+): Promise<Looks<L>> {
+  const look = async (prefix: readonly Store[]): Promise<L> => {
+    const { stage, props } = await revue.find(prefix);
+    return operation.look?.(stage, props) as L;
+  };
+  return { before: await look([]), after: await look(stores) };
 }
 
 /** Frees the lock of a heap that is past saving: who waits for it would wait for ever. */
@@ -230,9 +261,11 @@ class Revue<H extends AgentHeap, T> {
 }
 
 /** Lets those who live on do their duty, and judges what they leave. */
-async function survive<H extends AgentHeap, T>(
+async function survive<H extends AgentHeap, T, L>(
+  operation: Operation<H, T, L>,
   { stage, props }: Arranged<H, T>,
-  facts: Facts<H, T>,
+  facts: Facts,
+  looks: Looks<L>,
   isWardenDead: boolean,
 ): Promise<readonly H[]> {
   const { main, warden } = stage;
@@ -249,20 +282,21 @@ async function survive<H extends AgentHeap, T>(
     if (state !== (isLiving ? SLOT.ALIVE : SLOT.FREE)) throw new Error(`slot ${at + 1} is in state ${state}`);
   }
   main.check();
-  const now = stage.chain();
   for (const heap of living) {
     const [held, was] = [stage.heldBy(heap), facts.held.get(heap.slot) ?? []];
     if (held.length !== was.length || held.some((ptr, at) => was[at] !== ptr))
       throw new Error(`the magazines of slot ${heap.slot}, which lives, are not what they were`);
   }
+  let lost = operation.judge?.(stage, props, living, looks) ?? 0;
+  const now = stage.chain();
   expectContents(words, facts, now);
-  const lost = lostBlocks(facts, now) + (facts.operation.judge?.(stage, props, living) ?? 0);
+  lost += lostBlocks(facts, now, new Set(operation.regions?.(props)));
   if (lost > deaths) throw new Error(`${lost} blocks are lost`);
   return living;
 }
 
 /** What was live before and after an operation must be as it was, and what is moved in one of both places. */
-function expectContents<H extends AgentHeap, T>(u32: Uint32Array, facts: Facts<H, T>, now: Chain): void {
+function expectContents(u32: Uint32Array, facts: Facts, now: Chain): void {
   const { before, after, contents } = facts;
   const isKept = (payload: Uint32Array, ptr: number, words: number): boolean => {
     for (let at = 0; at < words; at += 1) if (u32[(ptr >>> 2) + at] !== payload[at]) return false;
@@ -291,19 +325,19 @@ function expectContents<H extends AgentHeap, T>(u32: Uint32Array, facts: Facts<H
 }
 
 /** Counts the blocks that cannot be handed out again, though the dead one's program never had them or had given them back. */
-function lostBlocks<H extends AgentHeap, T>({ operation, before, after }: Facts<H, T>, now: Chain): number {
+function lostBlocks({ before, after, inHandBytes }: Facts, now: Chain, regions: ReadonlySet<number>): number {
   const isMove = liveOnlyIn(before, after).length > 0 && liveOnlyIn(after, before).length > 0;
   let blocks = 0;
   let end = 0;
   for (const [ptr, block] of now) {
     const [was, will] = [before.get(ptr), after.get(ptr)];
-    if (!isOccupied(block) || (isOccupied(was) && isOccupied(will))) continue;
+    if (!isOccupied(block) || (isOccupied(was) && isOccupied(will)) || regions.has(ptr)) continue;
     // The heap's own, when it has grown.
     if (block.state === RESERVED && isSame(block, will) && !isIn(before, ptr)) continue;
-    const bound = Math.max(operation.inHandBytes ?? 0, HELD_SPAN_BYTES, was?.span ?? 0, will?.span ?? 0);
+    const bound = Math.max(inHandBytes ?? 0, HELD_SPAN_BYTES, was?.span ?? 0, will?.span ?? 0);
     if (block.span > bound) throw new Error(`${block.span} bytes at ${ptr} are lost`);
     // Parts of one block that is being cut are one.
-    if (ptr !== end || operation.inHandBytes === undefined) blocks += 1;
+    if (ptr !== end || inHandBytes === undefined) blocks += 1;
     end = ptr + block.span;
   }
   // Of two blocks in a move one is the program's.
@@ -311,7 +345,7 @@ function lostBlocks<H extends AgentHeap, T>({ operation, before, after }: Facts<
 }
 
 /** Those who live on allocate until nothing is left, and give it back. */
-function workOn<H extends AgentHeap, T>(stage: Stage<H>, facts: Facts<H, T>, living: readonly H[]): void {
+function workOn<H extends AgentHeap>(stage: Stage<H>, facts: Facts, living: readonly H[]): void {
   const { main } = stage;
   for (const heap of living) heap.free(heap.malloc(40));
   const before = stage.chain();

@@ -19,7 +19,6 @@ beforeEach(() => allowLive());
 
 type CoreStage = Stage<SharedHeap>;
 type CoreOperation = Operation<SharedHeap, readonly Ptr[]>;
-type CoreFacts = Facts<SharedHeap, readonly Ptr[]>;
 type Case = readonly [name: string, operation: CoreOperation];
 
 const { LIVE, CACHED, HELD } = STATE;
@@ -104,17 +103,17 @@ function heldIn(chain: Chain): number {
 }
 
 /** Expects that magazines hold so many blocks more. */
-function holds(more: number): (facts: CoreFacts) => void {
+function holds(more: number): (facts: Facts) => void {
   return ({ before, after }) => expect(heldIn(after) - heldIn(before)).toBe(more);
 }
 
 /** Expects that a block is live which was in some state before. */
-function takes(state: number): (facts: CoreFacts) => void {
+function takes(state: number): (facts: Facts) => void {
   return ({ before, after }) => expect(liveOnlyIn(after, before).map((ptr) => before.get(ptr)?.state)).toEqual([state]);
 }
 
 /** Expects that so many blocks come to life, and so many end. */
-function changes(born: number, gone: number): (facts: CoreFacts) => void {
+function changes(born: number, gone: number): (facts: Facts) => void {
   return ({ before, after }) =>
     expect([liveOnlyIn(after, before).length, liveOnlyIn(before, after).length]).toEqual([born, gone]);
 }
@@ -437,13 +436,14 @@ const AGENTS: readonly Case[] = [
   ),
   ["attach", { isEntry: true, arrange: () => [], act: (stage) => stage.worker }],
   does("attach once more", undefined, (stage) => stage.enterWorker()),
+  does("detach", undefined, ({ worker }) => worker.detach()),
   does(
     "detach of one of two objects",
     (stage) => void stage.enterWorker(),
     ({ worker }) => worker.detach(),
   ),
   does("supervise", undefined, ({ worker }) => worker.supervise(new Thread())),
-  does("recover", undefined, ({ worker }) => worker.recover()),
+  does("recover", undefined, ({ worker }) => worker.recover(), { options: { bytes: 32_768 } }),
   does("check", undefined, ({ worker }) => worker.check(), { isThorough: true }),
 ];
 
@@ -468,16 +468,10 @@ describe("a worker that dies before any of its stores leaves a sound heap:", () 
     expect(await crash(operation)).toBeGreaterThan(500);
   });
 
-  // It gives up its slot's generation, by which its supervisor knows it, before it gives up the lock.
-  it.fails("detach", async () => {
-    const [, operation] = does("detach", undefined, ({ worker }) => worker.detach());
-    expect(await crash(operation)).toBeGreaterThan(500);
-  });
-
   it("any operation, wherever a random run has led", async () => {
     let stops = 0;
-    for (let round = 0; round < runs(16); round += 1) stops += await crash(wandering(Math.floor(next() * 2 ** 31)));
-    expect(stops).toBeGreaterThan(runs(16) * 10);
+    for (let round = 0; round < runs(8); round += 1) stops += await crash(wandering(Math.floor(next() * 2 ** 31)));
+    expect(stops).toBeGreaterThan(runs(8) * 10);
   });
 });
 
@@ -563,10 +557,9 @@ describe("this test itself sees", () => {
     ],
     [
       "a lock whose holder nobody knows",
-      ({ worker }) => {
-        worker.lock.acquire();
-        worker.slots.open(worker.slot);
-        worker.lock.release();
+      ({ worker: { mutex } }) => {
+        Atomics.store(mutex.i32, mutex.word, 100);
+        Atomics.store(mutex.i32, mutex.word, 0);
       },
       "holds the lock for ever",
     ],
