@@ -5,7 +5,7 @@
  *   lock word   0: free, else
  *               bits 0..6   the holder's slot
  *               bit  7      WAIT: someone may be asleep
- *               bits 8..31  the slot's generation: a tag, so that who found a dead holder and was held up himself does
+ *               bits 8..23  the slot's generation: a tag, so that who found a dead holder and was held up himself does
  *                           not take the lock from the slot's next agent
  * ```
  *
@@ -53,6 +53,8 @@ const SLOT_MASK = 0x7f;
 const GENERATION_SHIFT_BITS = 8;
 /** Words of an entry of the slot table, which begins with the state. */
 const SLOT_ENTRY_WORDS = 8;
+const SLOT_STATE_MASK = 0xff;
+const SLOT_GENERATION_SHIFT_BITS = 16;
 /** Looks at a held lock before a sleep, and looks of an agent that may not sleep. */
 const SPINS = 100;
 const SPINS_AWAKE = 20_000;
@@ -219,6 +221,19 @@ export class Lock {
     if ((Atomics.exchange(i32, word, 0) & WAIT) !== 0) Atomics.notify(i32, word, 1);
   }
 
+  /** @internal As `leave`, for who has given up his slot: from then on anyone may have taken the lock over. */
+  leaveForGood(): void {
+    const { i32, word, me } = this;
+    let found = Atomics.load(i32, word);
+    while ((found & ~WAIT) === me) {
+      const before = found;
+      found = Atomics.compareExchange(i32, word, before, 0);
+      if (found !== before) continue;
+      if ((found & WAIT) !== 0) Atomics.notify(i32, word, 1);
+      return;
+    }
+  }
+
   /**
    * Is given what was thrown while the lock was held, and returns it. Refusals change nothing; anything else (a stack overflow,
    * whose place nobody chooses) leaves the heap to be repaired by whoever takes the lock next.
@@ -269,12 +284,25 @@ export class Lock {
   }
 
   /** Takes the lock from a holder that is dead. The count makes whoever holds the lock repair, this agent or the next. */
-  #takeOver(found: number): number {
+  #takeOver(holder: number): number {
     const { i32, word, me } = this;
-    const state = Atomics.load(i32, this.table + (found & SLOT_MASK) * SLOT_ENTRY_WORDS);
-    if (state !== DEAD || Atomics.compareExchange(i32, word, found, me | WAIT) !== found) return BUSY;
-    i32[this.deathsWord]! += 1;
-    return TAKEN_OVER;
+    // Again when the word has changed: someone has set WAIT, perhaps, and sleeps. Nobody is to sleep for the dead who knows
+    // of them.
+    for (let found = holder; this.#isGone(found);) {
+      const before = found;
+      found = Atomics.compareExchange(i32, word, before, me | WAIT);
+      if (found !== before) continue;
+      i32[this.deathsWord]! += 1;
+      return TAKEN_OVER;
+    }
+    return BUSY;
+  }
+
+  /** Whether the holder in a lock word is dead, perhaps after it had given up its slot, which is anyone's then. */
+  #isGone(found: number): boolean {
+    const entry = Atomics.load(this.i32, this.table + (found & SLOT_MASK) * SLOT_ENTRY_WORDS);
+    if (entry >>> SLOT_GENERATION_SHIFT_BITS !== found >>> GENERATION_SHIFT_BITS) return true;
+    return (entry & SLOT_STATE_MASK) === DEAD;
   }
 
   /**

@@ -312,7 +312,7 @@ export class SharedHeap extends GeneralHeap<SharedArrayBuffer> implements Guarde
       if (!(error instanceof HeapError)) this.words[this.deathsWord]! += 1;
       throw error;
     } finally {
-      if (outer) this.mutex.leave();
+      if (outer) this.mutex.leaveForGood();
     }
   }
 

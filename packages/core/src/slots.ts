@@ -3,8 +3,10 @@
  *
  * ```text
  *   superblock.slots -> 128 entries of 32 bytes (a RESERVED block)
- *                       +0    state       FREE, ALIVE, DEAD or INVITED; bits 8..15: the slot whose agent supervises it
- *                       +4    generation  how many agents have had the slot and left
+ *                       +0    state       bits 0..7: FREE, ALIVE, DEAD or INVITED
+ *                                         bits 8..15: the slot whose agent supervises it
+ *                                         bits 16..31: generation, how many agents have had the slot and left
+ *                       +4    unused
  *                       +8    agent       64 random bits: whose it is
  *                       +16   record      payload of the record, 0: none yet
  *                       +20   certified   1: a page's worker holds the Web Lock that certifies its life
@@ -16,7 +18,8 @@
  *                       +1020 limits      how many it may hold
  * ```
  *
- * Slot 0 is nobody: a lock word of 0 is free.
+ * Slot 0 is nobody: a lock word of 0 is free. State and generation are one word, so that a slot is given up in one store:
+ * an agent that dies while it detaches has either left, or is to be buried.
  *
  * @module
  */
@@ -40,14 +43,14 @@ export const SLOTS = 128;
 /** An entry of the slot table. */
 export const SLOT: StructCodec<{
   state: Word;
-  generation: Word;
+  unused: Word;
   agent: Words;
   record: Word;
   certified: Word;
   reserved: Words;
 }> = /* @__PURE__ */ struct({
   state: u32,
-  generation: u32,
+  unused: u32,
   agent: /* @__PURE__ */ array(u32, 2),
   record: u32,
   certified: u32,
@@ -76,13 +79,14 @@ export interface HeapDescriptor {
 const { FREE, ALIVE, DEAD, INVITED } = SLOT_STATE;
 const { RESERVED } = STATE;
 const ENTRY_WORDS = SLOT.size / 4;
-const GENERATION = SLOT.offsets.generation >>> 2;
 const AGENT = SLOT.offsets.agent >>> 2;
 const RECORD = SLOT.offsets.record >>> 2;
 const CERTIFIED = SLOT.offsets.certified >>> 2;
 const HEADS = SLOT_RECORD.offsets.heads >>> 2;
 const STATE_MASK = 0xff;
 const SUPERVISOR_SHIFT_BITS = 8;
+const GENERATION_SHIFT_BITS = 16;
+const GENERATION_MASK = 0xffff << GENERATION_SHIFT_BITS;
 
 /** What a shared heap needs at the least for its own: the table, a record, their headers, and what lies between them. */
 export const SHARED_LEAST_BYTES: number = SLOTS * SLOT.size + SLOT_RECORD.size + 288;
@@ -104,18 +108,21 @@ export class SlotTable {
   entry(slot: number): number {
     return this.table + slot * ENTRY_WORDS;
   }
+  #word(slot: number): number {
+    return Atomics.load(this.i32, this.entry(slot));
+  }
   state(slot: number): number {
-    return Atomics.load(this.i32, this.entry(slot)) & STATE_MASK;
+    return this.#word(slot) & STATE_MASK;
   }
   /** The slot whose agent supervises this one, 0: nobody. */
   supervisor(slot: number): number {
-    return (Atomics.load(this.i32, this.entry(slot)) >>> SUPERVISOR_SHIFT_BITS) & STATE_MASK;
+    return (this.#word(slot) >>> SUPERVISOR_SHIFT_BITS) & STATE_MASK;
   }
   isFree(slot: number): boolean {
     return this.state(slot) === FREE;
   }
   generation(slot: number): number {
-    return Atomics.load(this.i32, this.entry(slot) + GENERATION) >>> 0;
+    return this.#word(slot) >>> GENERATION_SHIFT_BITS;
   }
   record(slot: number): number {
     return this.i32[this.entry(slot) + RECORD]! >>> 0;
@@ -129,7 +136,10 @@ export class SlotTable {
 
   /** Moves a slot from one state to another, unless it is in a third. */
   #move(slot: number, from: number, to: number): boolean {
-    return Atomics.compareExchange(this.i32, this.entry(slot), from, to) === from;
+    const word = this.#word(slot);
+    const generation = word & GENERATION_MASK;
+    if (word !== (from | generation)) return false;
+    return Atomics.compareExchange(this.i32, this.entry(slot), word, to | generation) === word;
   }
 
   /** Keeps a slot for a worker, supervised by this agent. 0 when there is none. */
@@ -171,18 +181,19 @@ export class SlotTable {
   giveBack(slot: number): void {
     const supervisor = this.supervisor(slot);
     const state = supervisor === 0 ? FREE : INVITED | (supervisor << SUPERVISOR_SHIFT_BITS);
-    Atomics.store(this.i32, this.entry(slot), state);
+    Atomics.store(this.i32, this.entry(slot), state | (this.#word(slot) & GENERATION_MASK));
   }
 
   /** Marks a slot whose agent is gone, if it is still that agent's. */
   bury(slot: number, generation: number): void {
-    if (this.generation(slot) === generation && this.state(slot) !== FREE)
-      Atomics.store(this.i32, this.entry(slot), DEAD);
+    const word = this.#word(slot);
+    if (word >>> GENERATION_SHIFT_BITS !== generation || (word & STATE_MASK) === FREE) return;
+    Atomics.compareExchange(this.i32, this.entry(slot), word, DEAD | (word & GENERATION_MASK));
   }
 
   /** Makes a slot anyone's: the last step, when nothing of its agent is left. The lock is held. */
   open(slot: number): void {
-    Atomics.store(this.i32, this.entry(slot), FREE);
+    Atomics.store(this.i32, this.entry(slot), FREE | ((this.generation(slot) + 1) << GENERATION_SHIFT_BITS));
   }
 
   /** The slots whose agents are dead. */
@@ -224,7 +235,6 @@ export function vacate(heap: Malloc<HeapBuffer>, slots: SlotTable, slot: number)
   slots.i32[entry + AGENT] = 0;
   slots.i32[entry + AGENT + 1] = 0;
   slots.i32[entry + CERTIFIED] = 0;
-  slots.i32[entry + GENERATION]! += 1;
   slots.i32[slots.departuresWord]! += 1;
 }
 

@@ -27,7 +27,7 @@ function freeBytes(): number {
 }
 
 it("the table's entries and the records are as large as their pictures say", () => {
-  expect([SLOT.size, SLOT.offsets.generation, SLOT.offsets.agent, SLOT.offsets.record]).toEqual([32, 4, 8, 16]);
+  expect([SLOT.size, SLOT.offsets.agent, SLOT.offsets.record, SLOT.offsets.certified]).toEqual([32, 8, 16, 20]);
   expect([SLOT_RECORD.offsets.heads, SLOT_RECORD.offsets.rooms, SLOT_RECORD.offsets.limits]).toEqual([4, 512, 1020]);
 });
 
