@@ -218,6 +218,10 @@ function validateShared(buffer: SharedArrayBuffer, base: number, isMemory: boole
 }
 
 function bufferOf(call: string, source: HeapSource): HeapBuffer {
+  if (source instanceof WebAssembly.Memory && isSharedBuffer(source.buffer)) {
+    // What another agent has grown is seen at once, see views.
+    source.grow(0);
+  }
   const buffer: unknown = source instanceof WebAssembly.Memory ? source.buffer : source;
   const isShared = isSharedBuffer(buffer);
   if (!isShared && !(buffer instanceof ArrayBuffer)) {
