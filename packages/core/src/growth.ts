@@ -169,7 +169,11 @@ function append<B extends HeapBuffer>(
   u32[heap.bytesWord] = newEnd - base;
   const top = u32[heap.topWord]!;
   u32[heap.topWord] = first;
-  if (stateOf(u32, top) === FREE) insertFree(u32, heap.index, top, spanOf(u32, top));
+  if (stateOf(u32, top) === FREE) {
+    // What is handed out from the index lies below the footprint: nobody looks there.
+    u32[heap.footprintWord] = Math.max(u32[heap.footprintWord]!, fence - base);
+    insertFree(u32, heap.index, top, spanOf(u32, top));
+  }
 }
 
 function growMemory(memory: WebAssembly.Memory, end: number): boolean {

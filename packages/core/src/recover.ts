@@ -50,14 +50,14 @@ export function recoverHeap<B extends HeapBuffer>(heap: Malloc<B>): void {
     const end = block + span;
     u32[block >>> 2] = previous;
     setStart(u32, biasOf(heap, block + HEADER_BYTES), block + HEADER_BYTES);
-    if (stateOf(u32, block) !== FREE) {
-      if (stateOf(u32, block) !== RESERVED)
-        u32[heap.footprintWord] = Math.max(u32[heap.footprintWord]!, end - heap.base);
-    } else if (end === last) {
-      top = block;
-    } else {
-      insertFree(u32, heap.index, block, span);
+    const state = stateOf(u32, block);
+    const isTop = state === FREE && end === last;
+    // What is handed out from the index lies below the footprint: nobody looks there.
+    if (!isTop && state !== RESERVED) {
+      u32[heap.footprintWord] = Math.max(u32[heap.footprintWord]!, end - heap.base);
     }
+    if (isTop) top = block;
+    else if (state === FREE) insertFree(u32, heap.index, block, span);
     previous = span;
     block = end;
   }
