@@ -22,6 +22,7 @@ describe("the footprint", () => {
     heap.recover();
     const ptr = heap.malloc(50_000);
     heap.check();
+    expect(heap.stats().footprint).toBeGreaterThanOrEqual(ptr + 50_000 - heap.base);
     heap.free(ptr);
   });
 });
