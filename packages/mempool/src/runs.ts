@@ -33,12 +33,17 @@ export function seekLow(u32: Uint32Array, control: number): boolean {
   const bitmap = u32[control + BITMAP]! | 0;
   let word = u32[control + LOW]! | 0;
   if (u32[(bitmap + word) | 0] !== 0) return true;
-  do {
-    unmark(u32, tree, leaf, word);
-    // Mostly it is the next one, without a search.
-    word = u32[(bitmap + word + 1) | 0] === 0 ? firstMarked(u32, tree, leaf) : (word + 1) | 0;
-    if (word === -1) return false;
-  } while (u32[(bitmap + word) | 0] === 0);
+  if (u32[(bitmap + word + 1) | 0] !== 0) {
+    // Mostly it is the next one, without a search. The mark of this one is left: no search looks before `low`.
+    word = (word + 1) | 0;
+  } else {
+    for (;;) {
+      word = nextMarked(u32, tree, leaf, word);
+      if (word === -1) return false;
+      if (u32[(bitmap + word) | 0] !== 0) break;
+      unmark(u32, tree, leaf, word);
+    }
+  }
   const cleared = u32[control + CLEARED]! | 0;
   u32[control + LOW] = word;
   u32[control + WATCH] = word < cleared ? cleared : word;

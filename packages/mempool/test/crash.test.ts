@@ -7,6 +7,8 @@ import { allowLive, forget, random, runs, seedFromEnv } from "@heapwright/core/t
 import { beforeEach, expect, test } from "vitest";
 
 import { Mempool } from "../src/index.ts";
+import { MAGAZINE } from "../src/layout.ts";
+import { magazinesOf } from "../src/magazines.ts";
 import { recoverPool } from "../src/recover.ts";
 
 beforeEach(() => allowLive());
@@ -238,6 +240,54 @@ function heldBy(pool: Mempool, slot: number): number {
   const held = (0x8000_0000 | slot) >>> 0;
   return pool.heap.u32.subarray(pool.runs, pool.runs + pool.count).filter((run) => run === held).length;
 }
+
+test("an entry of the dead that is not theirs any more is dropped", async () => {
+  const heap = new Heap({ bytes: 1 << 17, shared: true });
+  const pool = new Mempool(16 * 50, 16, { backing: heap, magazine: 8 });
+  const thread = new Thread();
+  const theirs = attachAs(77, heap.supervise(thread));
+  const worker = Mempool.attach(theirs, pool.handle);
+  worker.free(worker.malloc(16));
+  const mine = pool.malloc(16);
+  // As if it had died between freeing a block and taking note of that, and the block had been handed out since.
+  const { u32 } = heap;
+  const word = theirMagazine(pool, theirs.slot) >>> 2;
+  const count = word + (MAGAZINE.offsets.count >>> 2);
+  u32[word + (MAGAZINE.size >>> 2) + u32[count]!] = pool.find(u32, mine);
+  u32[count]! += 1;
+  await thread.exit();
+  expect(pool.usableSize(mine)).toBe(16);
+  expect(liveOf(pool)).toBe(`${mine}:16`);
+  pool.check();
+  pool.destroy();
+});
+
+function theirMagazine(pool: Mempool, slot: number): number {
+  const { u32 } = pool.heap;
+  for (const magazine of magazinesOf(u32, pool.control)) {
+    if (u32[(magazine + MAGAZINE.offsets.slot) >>> 2] === slot) return magazine;
+  }
+  throw new Error(`slot ${slot} has no magazine`);
+}
+
+test("an image of a shared heap is repaired", () => {
+  const heap = new Heap({ bytes: 1 << 17, shared: true });
+  const pool = new Mempool(16 * 50, 16, { backing: heap });
+  const blocks = [pool.malloc(16), pool.malloc(100), pool.malloc(16)];
+  // What a holder of the lock may leave that dies in the middle, when nobody takes the lock afterwards.
+  heap.u32[pool.bitmap] = 0xffff_ffff;
+  const image = heap.image();
+  const copy = Heap.attach(image);
+  forget(copy);
+  const other = Mempool.attach(copy, pool.handle);
+  other.check();
+  expect(other.malloc(16)).toBe(blocks[2]! + 16);
+  // It is a private pool from here on.
+  const again = Mempool.attach(Heap.attach(copy.image()), pool.handle);
+  expect(liveOf(again)).toBe(liveOf(other));
+  copy.u32[pool.bitmap]! |= 1;
+  expect(() => Mempool.attach(copy, pool.handle).check()).toThrow("invariant 3");
+});
 
 test("an image of a shared heap is a pool without magazines", () => {
   const heap = new Heap({ bytes: 1 << 17, shared: true });

@@ -3,8 +3,8 @@ import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
 import { Heap } from "@heapwright/core";
-import { random, runs, seedFromEnv } from "@heapwright/core/testing";
-import { describe, expect, test } from "vitest";
+import { allowLive, random, runs, seedFromEnv } from "@heapwright/core/testing";
+import { beforeEach, describe, expect, test } from "vitest";
 
 import { nodeOf, search, tableBytes } from "../examples/a-star.ts";
 import { searchObjects } from "../examples/a-star-objects.ts";
@@ -13,6 +13,9 @@ import { type Found, Puzzle } from "../examples/puzzle.ts";
 import { Mempool } from "../src/index.ts";
 
 const NODES = 181_440;
+
+// Nodes go with their heap.
+beforeEach(() => allowLive());
 
 /** The three ways that run in one process, and whether the pool has nothing but the nodes of different boards at the end. */
 function solveAll(puzzle: Puzzle, board: readonly number[], nodes: number = NODES): Found[] {
