@@ -28,7 +28,8 @@
  *   +40   bitmap     word address of the free bitmap
  *   +44   runs       word address of the run lengths
  *   +48   low        no word of the bitmap before this one has a free block
- *   +52   cleared    a free in this word or behind it makes no run that a cleared mark would have to tell of
+ *   +52   cleared    two words behind the last one whose mark in a class above 1 was ever taken back: a free from there on
+ *                    makes no run that is not marked
  *   +56   watch      the larger of both: a free before it has something to update
  *   +60   coalesced  runs of more than one block that were handed out
  *   +64   deaths     of lock holders that the pool has seen          }
@@ -68,8 +69,8 @@
  *  3. A block is free in the bitmap if and only if no run holds it. Behind the last block all bits are 0.
  *  4. Each word in which a free run of a class begins is marked in that class's tree; above the leaves a bit is set if and
  *     only if the child is not 0.
- *  5. No free block lies before the word `low`; `watch` is the larger of `low` and `cleared`; behind `cleared` no mark of
- *     a class above 1 is missing, not even one that is not needed.
+ *  5. No free block lies before the word `low`; `watch` is the larger of `low` and `cleared`; from the word before `cleared`
+ *     on every word is marked in every tree of a class above 1.
  *  6. Conservation: blocks in runs + held blocks + free blocks == count.
  *  7. Every held block is in one magazine, once, that of the slot which its run length names; and nothing else is in one.
  *     (What agents that run change meanwhile is not judged.)

@@ -43,8 +43,8 @@ let current: Mempool | undefined;
  * @param default_block_size - bytes of the blocks that are to be allocated over and over, less than `size`; rounded up to a
  * multiple of 16
  * @param options - where the pool lies, and who is given the debug messages
- * @returns 1; -1 for a bad size, when a pool exists, and when there is no memory
- * @throws HeapError `ERR_INVALID_ARGUMENT` for wrong types
+ * @returns 1; -1 for a bad size, when a pool exists, when there is no memory, and for options that do not go together
+ * @throws HeapError `ERR_INVALID_ARGUMENT` for wrong types, and for options that are none
  */
 export function mempool_init(size: number, default_block_size: number, options?: MempoolOptions): 1 | -1 {
   const call = "mempool_init";
@@ -54,13 +54,13 @@ export function mempool_init(size: number, default_block_size: number, options?:
   expectNumber(call, "default_block_size", default_block_size);
   if (!isCount(size) || size === 0 || size > MAX_POOL_BYTES) return say(BAD_SIZE);
   const isBlockSize = isCount(default_block_size) && default_block_size > 0 && default_block_size < size;
-  if (!isBlockSize || gridOf(call, size, default_block_size, checked).count === 0) return say(BAD_BLOCK_SIZE);
-  if (current !== undefined && !current.isDestroyed) return say(EXISTS);
   try {
+    if (!isBlockSize || gridOf(call, size, default_block_size, checked).count === 0) return say(BAD_BLOCK_SIZE);
+    if (current !== undefined && !current.isDestroyed) return say(EXISTS);
     current = new Mempool(size, default_block_size, checked);
     return 1;
   } catch (error) {
-    if (!(error instanceof HeapError) || error.code !== "ERR_OUT_OF_MEMORY") throw error;
+    if (!(error instanceof HeapError) || error.code === "ERR_WOULD_BLOCK") throw error;
     return say(error.message);
   }
 }
@@ -72,9 +72,9 @@ export function mempool_init(size: number, default_block_size: number, options?:
  */
 export function mempool_destroy(): 1 | -1 {
   const pool = current;
-  current = undefined;
   if (pool === undefined || pool.isDestroyed) return noPool(pool, "destroy", -1);
   pool.destroy();
+  current = undefined;
   return 1;
 }
 

@@ -114,7 +114,7 @@ export class Suballocator implements Allocator {
 
   /** Whether the blocks lie in a range that is not in the heap. */
   get isExternal(): boolean {
-    return (this.expectAlive("isExternal")[this.control + FLAGS]! & FLAG_EXTERNAL) !== 0;
+    return this.#lacksBytes("isExternal");
   }
 
   /**
@@ -182,7 +182,7 @@ export class Suballocator implements Allocator {
    * range, `ERR_DESTROYED`
    */
   calloc(count: number, size: number): Ptr {
-    if (this.isExternal) throw noBytes("calloc", "there are none to clear; use malloc");
+    if (this.#lacksBytes("calloc")) throw noBytes("calloc", "there are none to clear; use malloc");
     if (!isCount(count)) throw badArgument("calloc", "the count", count, "a whole number from 0");
     if (!isCount(size)) throw badSize("calloc", size);
     const bytes = count * size;
@@ -338,6 +338,10 @@ export class Suballocator implements Allocator {
     const block = this.find(u32, ptr);
     if (block === NONE) throw this.refusal(u32, "free", ptr);
     releaseRun(u32, this.control, block, u32[this.runs + block]!);
+  }
+
+  #lacksBytes(call: string): boolean {
+    return (this.expectAlive(call)[this.control + FLAGS]! & FLAG_EXTERNAL) !== 0;
   }
 
   #usable(call: string, ptr: Ptr): number {

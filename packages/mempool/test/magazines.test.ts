@@ -112,7 +112,10 @@ test("a private heap has nobody to share with", () => {
   const backing = new Heap({ bytes: 1 << 16 });
   unchanged(backing, () => {
     expect(() => new Mempool(1024, 64, { backing, magazine: 8 })).toThrow(refused("ERR_UNSUPPORTED"));
-    expect(() => mempool_init(1024, 64, { backing, magazine: 8 })).toThrow(refused("ERR_UNSUPPORTED"));
+    const said: string[] = [];
+    const report = (message: string): void => void said.push(message);
+    expect(mempool_init(1024, 64, { backing, magazine: 8, report })).toBe(-1);
+    expect(said[0]).toContain("magazine: the heap is private");
   });
   new Mempool(1024, 64, { backing, magazine: 0 }).destroy();
 });

@@ -74,6 +74,13 @@ test("init without memory is -1, and leaves nothing behind", () => {
   expect(mempool_init(10_000, 64, options)).toBe(1);
 });
 
+test("init without a range that is large enough is -1", () => {
+  const said: string[] = [];
+  const options = { backing: heapOf(), report: (message: string) => said.push(message) };
+  expect(mempool_init(1024, 64, { ...options, external: { base: 64, bytes: 1023 } })).toBe(-1);
+  expect(said).toEqual(["MEMPOOL_ERROR: mempool_init: size is 1024; pass at most the range's 1023 bytes"]);
+});
+
 test("mempool_use makes an attached pool the current one, and gives back the one before", () => {
   const { pool } = initiated(1024, 64);
   const another = poolOf(4096, 256);
