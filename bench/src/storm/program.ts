@@ -11,7 +11,7 @@ import { CELLS, type Holding, INTENT, type Ledger } from "./ledger.ts";
 import { damageIn, fill } from "./pattern.ts";
 
 /** How often a program has the whole heap rebuilt: death may come in the middle of that too. */
-const RECOVER_SHARE = 0.015;
+const RECOVER_SHARE = 0.01;
 const CALLOC_SHARE = 0.15;
 const ALIGNED_SHARE = 0.05;
 const ALIGNMENT_SHIFTS = 11;

@@ -76,9 +76,12 @@ const AIM_SHARE = 0.7;
 const AIM_LOOKS = 20_000;
 /** How often a death comes before the new workers have begun. */
 const EARLY_SHARE = 0.1;
-const LONGEST_LIFE_MS = 4;
+/** Lives are short mostly, and some are so long that V8 has optimised what the programs run. */
+const LONGEST_LIFE_MS = 120;
+const SHORTNESS = 6;
 const FIRST_APPETITE = 12;
 const APPETITE_STEP = 5;
+const SPARES = 4;
 const DEADLOCK_MS = 60_000;
 
 /** Heaps in turn: two that grow, one that is soon full, one in a buffer that starts with someone else's bytes. */
@@ -115,6 +118,8 @@ export class Storm {
   #scene!: Scene;
   #pools: readonly number[] = [];
   #seats: Seat[] = [];
+  /** Workers without a heap yet: to start one takes longer than to let it die. */
+  readonly #spares: Worker[] = [];
   #workers = 0;
   #pauses = 0;
   /** What a worker has thrown, or nobody has caught. */
@@ -139,8 +144,9 @@ export class Storm {
       if (error instanceof Deadlock) result.deadlocks += 1;
       else result.brokenInvariants += 1;
       result.failure = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      await Promise.all(this.#seats.map(({ worker }) => worker.terminate()));
     } finally {
+      const workers = [...this.#spares, ...this.#seats.map(({ worker }) => worker)];
+      await Promise.all(workers.map((worker) => worker.terminate()));
       process.off("unhandledRejection", note);
     }
     return result;
@@ -151,7 +157,7 @@ export class Storm {
     const last = Math.min(this.#options.kills, result.kills + DEATHS_PER_HEAP);
     const heap = this.#makeScene();
     const { ledger } = this.#scene;
-    const takeoversBefore = result.lockHeld;
+    const heldBefore = result.lockHeld;
     await this.#pause();
     for (let number = 0; number < this.#options.seats; number += 1) this.#seats.push(this.#start(number));
     await this.#resume();
@@ -159,12 +165,11 @@ export class Storm {
       await this.#killSome(Math.min(last - result.kills, this.#random() < PAIR_SHARE ? 2 : 1));
       ledger.appetite += APPETITE_STEP;
     }
+    // Before programs end: the lock of one that leaves may be taken over too.
+    const [counted, seen] = [takeovers(heap), result.lockHeld - heldBefore];
+    if (counted !== seen) throw new BrokenInvariant(`${seen} holders of the lock died, ${counted} were replaced`);
     await this.#end();
     this.#onHeap(result);
-    if (takeovers(heap) !== result.lockHeld - takeoversBefore) {
-      const [counted, seen] = [takeovers(heap), result.lockHeld - takeoversBefore];
-      throw new BrokenInvariant(`${seen} holders of the lock died, and it was taken over ${counted} times`);
-    }
     heap.detach();
   }
 
@@ -194,7 +199,7 @@ export class Storm {
     ledger.vacate(number);
     this.#workers += 1;
     const order: Order = { seat: number, seats, seed: seed + this.#workers, ledger: own[0] ?? 0, fault };
-    const worker = new Worker(WORKER, { workerData: order });
+    const worker = this.#hire();
     const autopsy = { isHolder: false };
     let slot = 0;
     // First of all listeners, while nobody knows of the death yet: the lock is as the dead has left it.
@@ -206,14 +211,24 @@ export class Storm {
         this.#thrown ??= error;
       }
     });
-    worker.on("error", (error) => {
-      this.#thrown ??= error;
-    });
     const exited = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
     const descriptor = heap.supervise(worker);
     ({ slot } = descriptor);
     worker.postMessage(descriptor);
+    worker.postMessage(order);
     return { number, worker, slot, exited, autopsy };
+  }
+
+  /** A worker that has been started while there was time, mostly. */
+  #hire(): Worker {
+    while (this.#spares.length <= SPARES) {
+      const worker = new Worker(WORKER);
+      worker.on("error", (error) => {
+        this.#thrown ??= error;
+      });
+      this.#spares.push(worker);
+    }
+    return this.#spares.shift() ?? this.#hire();
   }
 
   /** Whether a heap whose lock a dead program holds has to be repaired: in a copy, since others wait for it. */
@@ -237,7 +252,7 @@ export class Storm {
   async #killSome(count: number): Promise<void> {
     const { result } = this;
     const { heap, ledger } = this.#scene;
-    await new Promise((resolve) => setTimeout(resolve, this.#random() * LONGEST_LIFE_MS));
+    await new Promise((resolve) => setTimeout(resolve, this.#random() ** SHORTNESS * LONGEST_LIFE_MS));
     this.#expectNoFailure();
     const victims: Seat[] = [];
     while (victims.length < count) {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { workerData } from "node:worker_threads";
+import { parentPort } from "node:worker_threads";
 
 import { Heap } from "@heapwright/core";
 import { random } from "@heapwright/core/testing";
@@ -12,7 +12,7 @@ import { type Fault, plant } from "./insides.ts";
 import { Ledger } from "./ledger.ts";
 import { Program } from "./program.ts";
 
-/** What a worker is started with. */
+/** What a worker is sent after the heap. */
 export interface Order {
   readonly seat: number;
   readonly seats: number;
@@ -22,8 +22,16 @@ export interface Order {
   readonly fault: Fault | undefined;
 }
 
-const { seat, seats, seed, ledger, fault } = workerData as Order;
+const ordered = new Promise<Order>((resolve) => {
+  const listener = (message: object): void => {
+    if (!("ledger" in message)) return;
+    parentPort?.off("message", listener);
+    resolve(message as Order);
+  };
+  parentPort?.on("message", listener);
+});
 const heap = await Heap.spawned();
+const { seat, seats, seed, ledger, fault } = await ordered;
 if (fault !== undefined) plant(heap, fault);
 new Program(heap, new Ledger(heap.i32, ledger, seats), seat, random(seed)).run();
 heap.detach();
