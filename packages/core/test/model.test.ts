@@ -8,21 +8,26 @@ import { replay } from "../src/testing/replay.ts";
 import { ShadowHeap, type Watchable } from "../src/testing/shadow-heap.ts";
 import { bimodal, type Distribution, operations, powerLaw, random, uniform } from "../src/testing/stream.ts";
 import { flush } from "../src/quick-lists.ts";
+import { SharedHeap } from "../src/shared-heap.ts";
+import type { HeapBuffer } from "../src/views.ts";
+import { attachAnother } from "./agents.ts";
 
 const PAGE_BYTES = 65536;
 
 /** Small heaps, so that check() after each operation is quick, and is often short of room. */
 interface Kind {
   readonly name: string;
-  readonly make: () => Heap;
+  readonly make: () => AnyHeap;
   readonly alignment?: number;
   readonly maxLive: number;
   readonly sizes: Distribution;
   /** Streams of 5,000 operations each. */
   readonly rounds: number;
   /** What happens between operations. */
-  readonly disturb?: (heap: Heap, index: number) => void;
+  readonly disturb?: (heap: AnyHeap, index: number) => void;
 }
+
+type AnyHeap = Heap<HeapBuffer>;
 
 const KINDS: readonly Kind[] = [
   {
@@ -83,17 +88,85 @@ const KINDS: readonly Kind[] = [
       if (index % 1000 === 999) heap.memory?.grow(1);
     },
   },
+  {
+    name: "a shared heap that is mostly full",
+    make: () => Heap.adopt(new SharedArrayBuffer(20_000)),
+    maxLive: 60,
+    sizes: powerLaw(1, 1000),
+    rounds: 6,
+  },
+  {
+    name: "a shared heap of small blocks of few sizes",
+    make: () => Heap.adopt(new SharedArrayBuffer(40_000), { base: 8008, bytes: 24_000 }),
+    maxLive: 150,
+    sizes: uniform(0, 60),
+    rounds: 4,
+  },
+  {
+    name: "a shared heap of 16-byte alignment",
+    make: () => Heap.adopt(new SharedArrayBuffer(30_000), { alignment: 16 }),
+    alignment: 16,
+    maxLive: 60,
+    sizes: powerLaw(1, 1500),
+    rounds: 4,
+  },
+  {
+    name: "a shared heap that grows",
+    make: () => new Heap({ bytes: PAGE_BYTES, maxBytes: 5 * PAGE_BYTES, shared: true }),
+    maxLive: 60,
+    sizes: powerLaw(1, 30_000, 0.7),
+    rounds: 4,
+  },
 ];
 
+/** The agents that have a heap open: the one of a private heap, several of a shared one, of whom any may do what is next. */
+class Agents {
+  readonly first: AnyHeap;
+  readonly #next: () => number;
+  readonly #others: SharedHeap[];
+
+  constructor(heap: AnyHeap, next: () => number) {
+    this.first = heap;
+    this.#next = next;
+    this.#others = heap instanceof SharedHeap ? [attachAnother(heap), attachAnother(heap)] : [];
+  }
+
+  /** Whoever has the next turn. */
+  get any(): AnyHeap {
+    if (this.#others.length === 0) return this.first;
+    return this.#others[Math.floor(this.#next() * (this.#others.length + 1))] ?? this.first;
+  }
+
+  /** One of them leaves or dies, some with the lock in their hands, and another one comes. */
+  change(): void {
+    const at = Math.floor(this.#next() * this.#others.length);
+    const leaving = this.#others[at];
+    if (leaving === undefined || !(this.first instanceof SharedHeap)) return;
+    const how = this.#next();
+    if (how < 0.4) leaving.detach();
+    else {
+      if (how < 0.7) leaving.lock.acquire();
+      this.first.slots.bury(leaving.slot, this.first.slots.generation(leaving.slot));
+      this.first.lock.acquire();
+      this.first.reapDead();
+      this.first.lock.release();
+    }
+    this.#others[at] = attachAnother(this.first);
+  }
+}
+
 /** Passes everything on, and frees what must not be freed in between: it must be refused with the right code. */
-class Misusing implements Watchable<Heap> {
-  readonly heap: Heap;
+class Misusing implements Watchable<AnyHeap> {
+  readonly #agents: { readonly any: AnyHeap };
   readonly #next: () => number;
   refused = 0;
 
-  constructor(heap: Heap, seed: number) {
-    this.heap = heap;
-    this.#next = random(seed);
+  constructor(agents: { readonly any: AnyHeap }, next: () => number) {
+    this.#agents = agents;
+    this.#next = next;
+  }
+  get heap(): AnyHeap {
+    return this.#agents.any;
   }
   malloc(size: number): Ptr {
     return this.#poked(this.heap.malloc(size));
@@ -147,11 +220,14 @@ describe.each(KINDS)("random operations in $name, with check() after each", (kin
     let refused = 0;
     for (let round = 0; round < runs(kind.rounds); round += 1) {
       const heap = kind.make();
-      const misusing = new Misusing(heap, seed + round);
+      const next = random(seed + round);
+      const agents = new Agents(heap, next);
+      const misusing = new Misusing(agents, next);
       const stream = operations({ seed: seed + round, count: 5000, maxLive: kind.maxLive, sizes: kind.sizes });
       const everyOp = (index: number): void => {
         kind.disturb?.(heap, index);
-        heap.check();
+        if (next() < 0.01) agents.change();
+        agents.any.check();
       };
       replay(misusing, stream, { alignment: kind.alignment ?? 8, everyOp });
       refused += misusing.refused;
@@ -207,7 +283,7 @@ describe("any short program", () => {
             if (call === "malloc") slots[slot] = shadow.malloc(size);
             if (call === "calloc") slots[slot] = shadow.calloc(3, size);
             if (call === "aligned") slots[slot] = shadow.alignedAlloc(2 ** (size % 10), size);
-            if (call === "again" && ptr !== NULL) new Misusing(heap, size).expectDoubleFree(ptr);
+            if (call === "again" && ptr !== NULL) new Misusing({ any: heap }, random(size)).expectDoubleFree(ptr);
           }
           heap.check();
         }
@@ -220,4 +296,48 @@ describe("any short program", () => {
       fc.assert(property, { seed: seedFromEnv(), numRuns: runs(300) });
     },
   );
+
+  it("of several agents leaves a sound shared heap at each step (the shortest that does not is shown)", () => {
+    const program = fc.array(step, { maxLength: 80, size: "max" });
+    const property = fc.property(program, (steps) => {
+      const first = Heap.adopt(new SharedArrayBuffer(16_384));
+      const agents = [first, attachAnother(first), attachAnother(first)] as const;
+      let heap: SharedHeap = first;
+      const shadow = new ShadowHeap<SharedHeap>({
+        get heap() {
+          return heap;
+        },
+        malloc: (size) => heap.malloc(size),
+        calloc: (count, size) => heap.calloc(count, size),
+        realloc: (ptr, size) => heap.realloc(ptr, size),
+        alignedAlloc: (to, size) => heap.alignedAlloc(to, size),
+        free: (ptr) => heap.free(ptr),
+        usableSize: (ptr) => heap.usableSize(ptr),
+      });
+      const slots: Ptr[] = Array.from({ length: 16 }, () => NULL);
+      for (const { call, slot, size } of steps) {
+        const ptr = slots[slot] ?? NULL;
+        // The turn goes round by itself: what one has allocated another frees.
+        if (call === "attach") heap = agents[slot % 3] ?? first;
+        else if (call === "realloc") slots[slot] = shadow.realloc(ptr, size) || ptr;
+        else {
+          shadow.free(ptr);
+          slots[slot] = NULL;
+          if (call === "malloc") slots[slot] = shadow.malloc(size);
+          if (call === "calloc") slots[slot] = shadow.calloc(3, size);
+          if (call === "aligned") slots[slot] = shadow.alignedAlloc(2 ** (size % 10), size);
+          if (call === "again" && ptr !== NULL) new Misusing({ any: heap }, random(size)).expectDoubleFree(ptr);
+        }
+        heap.check();
+      }
+      for (const ptr of slots) shadow.free(ptr);
+      shadow.close();
+      agents[1].detach();
+      agents[2].detach();
+      first.recover();
+      first.check();
+      expect(first.stats()).toMatchObject({ liveBlocks: 0, liveBytes: 0 });
+    });
+    fc.assert(property, { seed: seedFromEnv(), numRuns: runs(200) });
+  });
 });
