@@ -182,11 +182,16 @@ export class SharedFixedPool extends FixedPool {
       const { u32, u8 } = this.heap;
       const isBlock = typeof ptr === "number" && blockBits(u32, this.control, ptr) === BOTH;
       if (!isBlock || u8[heldByte(u32, this.control, ptr)] !== 0) throw this.refusal("free", ptr);
-      if (!this.#equip()) return inner.free(ptr);
+      if (this.head === this.control + EMPTY) {
+        // Before there is a magazine: had it this one and the other's memory in hand, this agent's death would lose both.
+        inner.free(ptr);
+        this.#equip();
+        return;
+      }
       const magazine = this.head - HEAD;
       raiseLimit(this.heap.u32, this.control, magazine);
       if (this.heap.u32[this.head + ROOM] !== 0) return push(inner, magazine, ptr);
-      // This one first: had it two in hand, this agent's death would lose both.
+      // This one first, for the same reason.
       inner.free(ptr);
       this.#drain(batchOf(this.heap.u32, magazine));
     } catch (error) {
