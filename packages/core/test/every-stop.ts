@@ -21,6 +21,9 @@ import {
   type StageOptions,
 } from "./shared-stage.ts";
 
+export type { Opener, StageOptions };
+export { Stage };
+
 /**
  * What the worker does. `T` is what it takes: blocks, or whatever else lies in the heap. Where that is an allocator of its
  * own, `L` is what is seen of it.
@@ -33,6 +36,8 @@ export interface Operation<H extends AgentHeap, T, L = undefined> {
   readonly isThorough?: boolean;
   /** Bytes that it may have in hand, besides blocks that were there before or are there afterwards. */
   readonly inHandBytes?: number;
+  /** Blocks that it may have in hand at once. @defaultValue 1 */
+  readonly inHandBlocks?: number;
   /** Makes the heap what the operation is about. Stages are arranged more than once, and alike. */
   arrange(stage: Stage<H>): T;
   act(stage: Stage<H>, props: T): unknown;
@@ -42,6 +47,8 @@ export interface Operation<H extends AgentHeap, T, L = undefined> {
   regions?(props: T): Iterable<number>;
   /** Looks at such an allocator. */
   look?(stage: Stage<H>, props: T): L;
+  /** Makes it believe that no one has died. */
+  forget?(props: T, deaths: number): void;
   /** Judges it after a death, and works on with it; returns how many blocks of it are lost. */
   judge?(stage: Stage<H>, props: T, living: readonly H[], looks: Looks<L>): number;
 }
@@ -270,7 +277,8 @@ async function survive<H extends AgentHeap, T, L>(
 ): Promise<readonly H[]> {
   const { main, warden } = stage;
   const living = isWardenDead ? [main] : [main, warden];
-  const deaths = isWardenDead ? 2 : 1;
+  // The warden has one in hand when it gives back what the worker's magazines hold.
+  const most = (operation.inHandBlocks ?? 1) + (isWardenDead ? 1 : 0);
   await (isWardenDead ? stage.wardenThread : stage.workerThread).exit();
   const [failure] = stage.failures.splice(0);
   if (failure !== undefined) throw new Error("a supervisor failed", { cause: failure });
@@ -287,11 +295,12 @@ async function survive<H extends AgentHeap, T, L>(
     if (held.length !== was.length || held.some((ptr, at) => was[at] !== ptr))
       throw new Error(`the magazines of slot ${heap.slot}, which lives, are not what they were`);
   }
+  if (!stage.isRecovering) operation.forget?.(props, stage.deaths);
   let lost = operation.judge?.(stage, props, living, looks) ?? 0;
   const now = stage.chain();
   expectContents(words, facts, now);
   lost += lostBlocks(facts, now, new Set(operation.regions?.(props)));
-  if (lost > deaths) throw new Error(`${lost} blocks are lost`);
+  if (lost > most) throw new Error(`${lost} blocks are lost`);
   return living;
 }
 

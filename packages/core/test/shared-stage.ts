@@ -168,6 +168,11 @@ export class Stage<H extends AgentHeap> {
     return this.main.base + field;
   }
 
+  /** How often a holder of the lock has died. */
+  get deaths(): number {
+    return this.words[this.addressOf(DEATHS) >>> 2]!;
+  }
+
   /** The state of a slot, for all slots from 1 on. */
   slotStates(): number[] {
     const { words } = this;
@@ -218,8 +223,7 @@ export class Stage<H extends AgentHeap> {
   }
 
   #forgetDeaths(): void {
-    const { words } = this;
-    words[this.addressOf(REPAIRED) >>> 2] = words[this.addressOf(DEATHS) >>> 2]!;
+    this.words[this.addressOf(REPAIRED) >>> 2] = this.deaths;
   }
 }
 
