@@ -1,0 +1,125 @@
+/**
+ * Blocks that are the backing's own: those above 14 KiB, and those of the classes above 2 KiB while few are live. The page
+ * map says where they begin.
+ *
+ * @module
+ */
+import { alignedAllocFrom, asPtr, NULL, type Ptr, reallocFrom } from "@heapwright/core";
+
+import type { Cursor } from "./cursor.ts";
+import { CONTROL, RECORD, RECORD_WORDS } from "./layout.ts";
+import { addLarge, isCovered, largeAt, largeBlocksOf, reach, removeLarge } from "./page-map.ts";
+import { classOf, SIZES } from "./size-classes.ts";
+
+const STRAY = CONTROL.offsets.stray >>> 2;
+const LARGE = RECORD.offsets.large >>> 2;
+const PARTIAL = RECORD.offsets.partial >>> 2;
+/** Smaller sizes always have superblocks. */
+export const SMALL_LIMIT_BYTES = 2048;
+/** A class above has them when so many bytes of its blocks are live. */
+const MANY_BYTES = 1_048_576;
+/** No page has more than two blocks of this size. */
+const LEAST_BYTES = 2049;
+
+/** Whether the next block of a class is to be the backing's. */
+export function isBackings(u32: Uint32Array, record: number, sizeClass: number): boolean {
+  const size = SIZES[sizeClass]!;
+  if (sizeClass === 0) return true;
+  return size > SMALL_LIMIT_BYTES && u32[record + PARTIAL] === 0 && u32[record + LARGE]! * size < MANY_BYTES;
+}
+
+/** Takes a large block; `NULL` when there is no room. */
+export function takeLarge(apf: Cursor, size: number): Ptr {
+  const ptr = apf.backing.malloc(Math.max(size, LEAST_BYTES));
+  return register(apf, ptr, classOf(size));
+}
+
+/** As {@link takeLarge}, at a multiple of `alignment`. */
+export function takeAligned(apf: Cursor, alignment: number, size: number): Ptr {
+  const ptr = alignedAllocFrom(apf.backing, alignment, Math.max(size, LEAST_BYTES));
+  return register(apf, ptr, classOf(size));
+}
+
+/** Notes a fresh block; gives it back when the page map cannot reach over it. */
+function register(apf: Cursor, ptr: Ptr, sizeClass: number): Ptr {
+  const { backing, control } = apf;
+  if (ptr === NULL) return NULL;
+  if (!isCovered(apf.heap.u32, control, ptr)) {
+    if (!reach(backing, control, ptr, ptr + 1)) {
+      backing.free(ptr);
+      return NULL;
+    }
+    apf.refresh();
+  }
+  note(apf, ptr, sizeClass);
+  return ptr;
+}
+
+function note(apf: Cursor, ptr: Ptr, sizeClass: number): void {
+  const { u32 } = apf.heap;
+  addLarge(u32, apf.control, ptr, sizeClass);
+  u32[apf.records + sizeClass * RECORD_WORDS + LARGE]! += 1;
+}
+
+/** Whether a large block begins there. */
+export function isLarge(apf: Cursor, ptr: Ptr): boolean {
+  const { u32 } = apf.heap;
+  return largeAt(u32, apf.control, ptr) >= 0 || (ptr !== NULL && u32[apf.control + STRAY] === ptr);
+}
+
+/** Forgets a large block, which is there, and leaves it to its caller. */
+function strike(apf: Cursor, ptr: Ptr): void {
+  const { u32 } = apf.heap;
+  const sizeClass = largeAt(u32, apf.control, ptr);
+  if (sizeClass < 0) {
+    u32[apf.control + STRAY] = 0;
+    return;
+  }
+  removeLarge(u32, apf.control, ptr);
+  u32[apf.records + sizeClass * RECORD_WORDS + LARGE]! -= 1;
+}
+
+/** Gives a large block, which is there, back to the backing. */
+export function freeLarge(apf: Cursor, ptr: Ptr): void {
+  strike(apf, ptr);
+  apf.backing.free(ptr);
+}
+
+/**
+ * Changes the size of a large block, which is there, to one that is large as well; in place where the backing can.
+ *
+ * @returns the payload; `NULL` when there is no room, and then the old block is as it was
+ */
+export function resizeLarge(apf: Cursor, ptr: Ptr, size: number): Ptr {
+  const { backing, control } = apf;
+  if (!settleStray(apf)) return NULL;
+  const moved = reallocFrom(backing, ptr, Math.max(size, LEAST_BYTES));
+  if (moved === NULL) return NULL;
+  strike(apf, ptr);
+  if (reach(backing, control, moved, moved + 1)) {
+    apf.refresh();
+    note(apf, moved, classOf(size));
+  } else {
+    // It has moved already, and cannot be refused any more.
+    apf.heap.u32[control + STRAY] = moved;
+  }
+  return moved;
+}
+
+/** Makes room for a stray block, since there can be but one. False when there is no memory for it. */
+function settleStray(apf: Cursor): boolean {
+  const { u32 } = apf.heap;
+  const stray = u32[apf.control + STRAY]!;
+  if (stray === 0) return true;
+  if (!reach(apf.backing, apf.control, stray, stray + 1)) return false;
+  apf.refresh();
+  apf.heap.u32[apf.control + STRAY] = 0;
+  note(apf, asPtr(stray), classOf(apf.backing.usableSize(asPtr(stray))));
+  return true;
+}
+
+/** Every large block. */
+export function largeBlocks(u32: Uint32Array, control: number): Ptr[] {
+  const stray = u32[control + STRAY]!;
+  return [...largeBlocksOf(u32, control), ...(stray === 0 ? [] : [stray])].map(asPtr);
+}

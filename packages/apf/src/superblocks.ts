@@ -1,0 +1,210 @@
+/**
+ * Superblocks: taken from the backing at a page, given back to it when all blocks are free. Those of a class grow with it,
+ * from 4 to 64 KiB. A few that have become empty are kept for any class, since a backing that has to align them finds holes
+ * of just their size hard to use. The pictures are in layout.
+ *
+ * @module
+ */
+import { asPtr, NULL, type Ptr } from "@heapwright/core";
+
+import type { Cursor } from "./cursor.ts";
+import {
+  ANCHOR_STATE,
+  CONTROL,
+  PAGE_BYTES,
+  PAGE_LIVE_WORDS,
+  RECORD,
+  SUPERBLOCK,
+  SUPERBLOCK_BLOCKS,
+  SUPERBLOCK_PAGES,
+} from "./layout.ts";
+import { mapSuperblock, reach, superblocksOf, unmapSuperblock } from "./page-map.ts";
+import { FIRST_PAGES, SIZES, superblockBytes } from "./size-classes.ts";
+
+const { offsets } = SUPERBLOCK;
+const BASE = offsets.base >>> 2;
+const BLOCK = offsets.block >>> 2;
+const PAGES = offsets.pages >>> 2;
+const CLASS = offsets.class >>> 2;
+const OWNER = offsets.record >>> 2;
+const MAX = offsets.max >>> 2;
+const ANCHOR_WORD = offsets.anchor >>> 2;
+const AVAIL = offsets.avail >>> 2;
+const CARVED = offsets.carved >>> 2;
+const NEXT = offsets.next >>> 2;
+const PREVIOUS = offsets.previous >>> 2;
+const DESCRIPTOR_BYTES = SUPERBLOCK.size;
+const LIVE_BITS = DESCRIPTOR_BYTES >>> 2;
+const PARTIAL = RECORD.offsets.partial >>> 2;
+const HELD_PAGES = RECORD.offsets.pages >>> 2;
+const ALL_PAGES = CONTROL.offsets.pages >>> 2;
+const IDLE_PAGES = CONTROL.offsets.idlePages >>> 2;
+const RETIRED = CONTROL.offsets.retired >>> 2;
+const RETIRED_LISTS = 5;
+/** A class's next superblock has at most its pages shifted by this. */
+const GROWTH_SHIFT_BITS = 3;
+/** Retired superblocks have at most this many pages, or all pages shifted by the second. */
+const IDLE_PAGES_MIN = 16;
+const IDLE_SHARE_SHIFT_BITS = 3;
+const COUNT_SHIFT_BITS = 2;
+
+/** Free blocks of a superblock, those never handed out included. */
+export function freeCount(u32: Uint32Array, descriptor: number): number {
+  return u32[(descriptor >>> 2) + ANCHOR_WORD]! >>> COUNT_SHIFT_BITS;
+}
+
+/**
+ * Takes a superblock for a class: a retired one, or pages of the backing. It is PARTIAL and the first of its list.
+ *
+ * @param apf - as it is now; the backing may grow the heap meanwhile
+ * @param record - of the class
+ * @param sizeClass - the same, as a number
+ * @returns the descriptor, 0 when there is no room
+ */
+export function takeSuperblock(apf: Cursor, record: number, sizeClass: number): number {
+  const { control } = apf;
+  const pages = pagesFor(sizeClass, apf.heap.u32[record + HELD_PAGES]!);
+  let descriptor = takeRetired(apf, pages, sizeClass);
+  if (descriptor === 0) descriptor = makeSuperblock(apf, pages);
+  if (descriptor === 0 && pages !== FIRST_PAGES[sizeClass]) descriptor = makeSuperblock(apf, FIRST_PAGES[sizeClass]!);
+  if (descriptor === 0) return 0;
+  const { u32 } = apf.heap;
+  const word = descriptor >>> 2;
+  if (u32[word + CLASS] !== sizeClass) format(u32, word, sizeClass);
+  u32[word + OWNER] = record;
+  u32[word + ANCHOR_WORD] = (u32[word + MAX]! << COUNT_SHIFT_BITS) | ANCHOR_STATE.PARTIAL;
+  u32[record + HELD_PAGES]! += u32[word + PAGES]!;
+  mapSuperblock(u32, control, descriptor, record);
+  linkPartial(u32, record, descriptor);
+  return descriptor;
+}
+
+/** Pages for the next superblock of a class that has so many: a power of two, and at most 4096 blocks. */
+function pagesFor(sizeClass: number, held: number): number {
+  let pages = FIRST_PAGES[sizeClass]!;
+  const limit = Math.min(held >>> GROWTH_SHIFT_BITS, SUPERBLOCK_PAGES);
+  while (pages * 2 <= limit && isAllowed(pages * 2, sizeClass)) pages *= 2;
+  return pages;
+}
+
+function isAllowed(pages: number, sizeClass: number): boolean {
+  return pages >= FIRST_PAGES[sizeClass]! && superblockBytes(pages) < (SUPERBLOCK_BLOCKS + 1) * SIZES[sizeClass]!;
+}
+
+/** A retired superblock: one of just so many pages, else a larger one, else a smaller one; 0 when none will do. */
+function takeRetired(apf: Cursor, pages: number, sizeClass: number): number {
+  const { control } = apf;
+  const { u32 } = apf.heap;
+  const wanted = 31 - Math.clz32(pages);
+  for (let step = 0; step < RETIRED_LISTS; step += 1) {
+    const list = wanted + step < RETIRED_LISTS ? wanted + step : RETIRED_LISTS - 1 - step;
+    const descriptor = u32[control + RETIRED + list]!;
+    if (descriptor === 0 || !isAllowed(1 << list, sizeClass)) continue;
+    u32[control + RETIRED + list] = u32[(descriptor >>> 2) + NEXT]!;
+    u32[control + IDLE_PAGES]! -= 1 << list;
+    return descriptor;
+  }
+  return 0;
+}
+
+/** Takes pages from the backing and writes a descriptor of no class for them; 0 when there is no room. */
+function makeSuperblock(apf: Cursor, pages: number): number {
+  const { backing, control } = apf;
+  const bytes = superblockBytes(pages);
+  const isAligned = backing.alignedAlloc !== undefined;
+  const block = isAligned ? backing.alignedAlloc!(PAGE_BYTES, bytes) : backing.malloc(bytes + PAGE_BYTES);
+  if (block === NULL) return 0;
+  const base = Math.ceil(block / PAGE_BYTES) * PAGE_BYTES;
+  const descriptor = backing.malloc(DESCRIPTOR_BYTES + pages * PAGE_LIVE_WORDS * 4);
+  if (descriptor === NULL || !reach(backing, control, base, base + bytes)) {
+    backing.free(descriptor);
+    backing.free(block);
+    return 0;
+  }
+  const { u32 } = backing.heap;
+  u32.fill(0, descriptor >>> 2, (descriptor + DESCRIPTOR_BYTES) >>> 2);
+  u32[(descriptor >>> 2) + BASE] = base;
+  u32[(descriptor >>> 2) + BLOCK] = block;
+  u32[(descriptor >>> 2) + PAGES] = pages;
+  u32[control + ALL_PAGES]! += pages;
+  return descriptor;
+}
+
+/** Makes a superblock one of blocks of a class, none of which was ever handed out. */
+function format(u32: Uint32Array, word: number, sizeClass: number): void {
+  const pages = u32[word + PAGES]!;
+  u32.fill(0, word + LIVE_BITS, word + LIVE_BITS + pages * PAGE_LIVE_WORDS);
+  u32[word + CLASS] = sizeClass;
+  u32[word + MAX] = Math.floor(superblockBytes(pages) / SIZES[sizeClass]!);
+  u32[word + AVAIL] = 0;
+  u32[word + CARVED] = 0;
+}
+
+/** Keeps an EMPTY superblock, which stands in no list, for any class, or gives it back when enough are kept. */
+export function retire(apf: Cursor, descriptor: number): void {
+  const { control } = apf;
+  const { u32 } = apf.heap;
+  const word = descriptor >>> 2;
+  const pages = u32[word + PAGES]!;
+  u32[u32[word + OWNER]! + HELD_PAGES]! -= pages;
+  u32[word + OWNER] = 0;
+  const limit = Math.max(IDLE_PAGES_MIN, u32[control + ALL_PAGES]! >>> IDLE_SHARE_SHIFT_BITS);
+  if (u32[control + IDLE_PAGES]! + pages > limit) return release(apf, descriptor);
+  const list = control + RETIRED + (31 - Math.clz32(pages));
+  // Class 0's record: pages of no class.
+  mapSuperblock(u32, control, descriptor, apf.records);
+  u32[word + NEXT] = u32[list]!;
+  u32[list] = descriptor;
+  u32[control + IDLE_PAGES]! += pages;
+}
+
+/** Gives a superblock that stands in no list back to the backing. */
+function release(apf: Cursor, descriptor: number): void {
+  const { backing, control } = apf;
+  const { u32 } = apf.heap;
+  const word = descriptor >>> 2;
+  const block = asPtr(u32[word + BLOCK]!);
+  unmapSuperblock(u32, control, descriptor);
+  u32[control + ALL_PAGES]! -= u32[word + PAGES]!;
+  backing.free(asPtr(descriptor));
+  backing.free(block);
+}
+
+/** Gives every retired superblock back to the backing. */
+export function releaseRetired(apf: Cursor): void {
+  const { control } = apf;
+  const { u32 } = apf.heap;
+  for (let list = control + RETIRED; list < control + RETIRED + RETIRED_LISTS; list += 1) {
+    for (let descriptor = u32[list]!; descriptor !== 0; descriptor = u32[list]!) {
+      u32[list] = u32[(descriptor >>> 2) + NEXT]!;
+      u32[control + IDLE_PAGES]! -= u32[(descriptor >>> 2) + PAGES]!;
+      release(apf, descriptor);
+    }
+  }
+}
+
+/** What superblocks have taken from the backing. */
+export function superblockBlocks(u32: Uint32Array, control: number): Ptr[] {
+  return [...superblocksOf(u32, control)].flatMap((descriptor) => [
+    asPtr(descriptor),
+    asPtr(u32[(descriptor >>> 2) + BLOCK]!),
+  ]);
+}
+
+/** Puts a superblock first in the list of those of its class with free blocks. */
+export function linkPartial(u32: Uint32Array, record: number, descriptor: number): void {
+  const first = u32[record + PARTIAL]!;
+  u32[(descriptor >>> 2) + NEXT] = first;
+  u32[(descriptor >>> 2) + PREVIOUS] = 0;
+  if (first !== 0) u32[(first >>> 2) + PREVIOUS] = descriptor;
+  u32[record + PARTIAL] = descriptor;
+}
+
+/** Takes a superblock out of that list. */
+export function unlinkPartial(u32: Uint32Array, record: number, descriptor: number): void {
+  const next = u32[(descriptor >>> 2) + NEXT]!;
+  const previous = u32[(descriptor >>> 2) + PREVIOUS]!;
+  if (next !== 0) u32[(next >>> 2) + PREVIOUS] = previous;
+  if (previous !== 0) u32[(previous >>> 2) + NEXT] = next;
+  else u32[record + PARTIAL] = next;
+}
