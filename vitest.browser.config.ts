@@ -1,37 +1,54 @@
 import { playwright } from "@vitest/browser-playwright";
-import { defineConfig } from "vitest/config";
+import { defineConfig, type TestProjectInlineConfiguration } from "vitest/config";
+
+/** Tests in one kind of page. */
+function project(
+  name: string,
+  include: string,
+  exclude: string[],
+  headers: Record<string, string>,
+): TestProjectInlineConfiguration {
+  return {
+    server: { headers },
+    test: {
+      name,
+      include: [include],
+      exclude,
+      browser: {
+        enabled: true,
+        headless: true,
+        screenshotFailures: false,
+        instances: [{ browser: "chromium" }],
+        provider: playwright({
+          launchOptions: {
+            executablePath: process.env["CHROMIUM_BIN"] ?? "/usr/bin/chromium",
+            args: [
+              "--no-sandbox",
+              "--disable-gpu",
+              "--disable-background-networking",
+              "--disable-component-update",
+              "--disable-sync",
+              "--no-first-run",
+              "--disable-quic",
+            ],
+          },
+        }),
+      },
+    },
+  };
+}
 
 // Browser tests of a package: `vitest run --root . --config ../../vitest.browser.config.ts`.
 export default defineConfig({
-  // Cross-origin isolation, without which a page has no SharedArrayBuffer.
-  server: {
-    headers: {
-      "Cross-Origin-Opener-Policy": "same-origin",
-      "Cross-Origin-Embedder-Policy": "require-corp",
-    },
-  },
   test: {
-    include: ["test/browser/**/*.test.ts"],
     passWithNoTests: true,
-    browser: {
-      enabled: true,
-      headless: true,
-      screenshotFailures: false,
-      instances: [{ browser: "chromium" }],
-      provider: playwright({
-        launchOptions: {
-          executablePath: process.env["CHROMIUM_BIN"] ?? "/usr/bin/chromium",
-          args: [
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--no-first-run",
-            "--disable-quic",
-          ],
-        },
+    projects: [
+      // Cross-origin isolation, without which a page has no SharedArrayBuffer.
+      project("isolated", "test/browser/**/*.test.ts", ["test/browser/**/*.plain.test.ts"], {
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Embedder-Policy": "require-corp",
       }),
-    },
+      project("plain", "test/browser/**/*.plain.test.ts", [], {}),
+    ],
   },
 });

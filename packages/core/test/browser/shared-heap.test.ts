@@ -4,8 +4,8 @@ import { expect, test } from "vitest";
 import { Heap } from "../../src/heap.ts";
 import { NULL, type Ptr } from "../../src/ptr.ts";
 import type { SharedHeap } from "../../src/shared-heap.ts";
+import type { Job } from "./agent.worker.ts";
 
-type Job = import("./agent.worker.ts").Job;
 const PLACES = 256;
 
 function next<T>(worker: Worker): Promise<T> {
