@@ -8,6 +8,8 @@ import { replay } from "../src/testing/replay.ts";
 import { operations, powerLaw } from "../src/testing/stream.ts";
 import { allowLive } from "../src/testing/heap-watch.ts";
 import { flush } from "../src/quick-lists.ts";
+import { SharedHeap } from "../src/shared-heap.ts";
+import { attachAnother } from "./agents.ts";
 import { neighbours } from "./neighbours.ts";
 import { refusalOf } from "./refusal.ts";
 
@@ -112,6 +114,53 @@ describe.skipIf(memory === undefined).each(RANGES)("a heap in a range %s", (_, b
     other.free(ptr);
     heap.check();
     expect(heap.stats().liveBlocks).toBe(0);
+  });
+});
+
+describe("a shared heap above 2 GiB", () => {
+  const BASE = 3 * GIB - 56;
+  /** Undefined where the engine has no such memory. */
+  const make = (): SharedHeap | undefined => {
+    try {
+      const pages = Math.ceil((BASE + BYTES) / PAGE_BYTES);
+      const large = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+      const heap = Heap.adopt(large, { base: BASE, bytes: BYTES });
+      return heap instanceof SharedHeap ? heap : undefined;
+    } catch (error) {
+      if (error instanceof RangeError) return undefined;
+      throw error;
+    }
+  };
+
+  it("serves two agents, its lock and its magazines too", ({ skip }) => {
+    const heap = make();
+    if (heap === undefined) return skip();
+    const other = attachAnother(heap);
+    let turn = 0;
+    const agents = {
+      get heap() {
+        return (turn += 1) % 3 === 0 ? heap : other;
+      },
+      malloc: (size: number) => agents.heap.malloc(size),
+      calloc: (count: number, size: number) => agents.heap.calloc(count, size),
+      realloc: (ptr: Ptr, size: number) => agents.heap.realloc(ptr, size),
+      alignedAlloc: (to: number, size: number) => agents.heap.alignedAlloc(to, size),
+      free: (ptr: Ptr) => agents.heap.free(ptr),
+      usableSize: (ptr: Ptr) => agents.heap.usableSize(ptr),
+    };
+    const stream = operations({ seed: seedFromEnv(), count: 4000, maxLive: 300, sizes: powerLaw(1, 3000) });
+    replay(agents, stream, { everyOp: (index) => index % 16 === 0 && heap.check() });
+    other.lock.acquire();
+    heap.slots.bury(other.slot, heap.slots.generation(other.slot));
+    expect(heap.lock.acquire()).toBe("owner-died");
+    heap.reapDead();
+    heap.lock.release();
+    heap.check();
+    const ptr = heap.malloc(100);
+    expect(ptr).toBeGreaterThan(BASE);
+    heap.setRoot("here", ptr);
+    expect(attachAnother(heap).root("here")).toBe(ptr);
+    expect(heap.stats().liveBlocks).toBe(1);
   });
 });
 
