@@ -22,7 +22,7 @@ import * as testing from "../src/testing/index.ts";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 const README = "packages/core/README.md";
-const DOCUMENTS = ["README.md", README, "docs/architecture.md"];
+const DOCUMENTS = ["README.md", README, "docs/architecture.md", "docs/workers.md"];
 
 interface Sample {
   readonly name: string;
@@ -34,11 +34,14 @@ function textOf(path: string): string {
   return readFileSync(join(ROOT, path), "utf8");
 }
 
-/** The blocks of code in a document's fences. Those in sh or text are for people. */
+/**
+ * The blocks of code in a document's fences. Those in sh or text are for people; those that begin with a file's name are
+ * files of one program, which workers-page.test.ts runs.
+ */
 function samplesOf(path: string): Sample[] {
   const fences = [...textOf(path).matchAll(/^```(\w*)\n(.*?)^```$/gms)];
   return fences.flatMap(([, language, code = ""], index) => {
-    if (language !== "js" && language !== "ts") return [];
+    if ((language !== "js" && language !== "ts") || /^\/\/ \w+\.js$/m.test(code.split("\n", 1)[0] ?? "")) return [];
     return [{ name: `${path.replaceAll(/\W/g, "-")}-${index + 1}`, language, code }];
   });
 }
