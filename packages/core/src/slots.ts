@@ -181,6 +181,9 @@ export class SlotTable {
   giveBack(slot: number): void {
     const supervisor = this.supervisor(slot);
     const state = supervisor === 0 ? FREE : INVITED | (supervisor << SUPERVISOR_SHIFT_BITS);
+    // Before the next agent has written its own here, this one would take the slot for its own.
+    this.i32[this.entry(slot) + AGENT] = 0;
+    this.i32[this.entry(slot) + AGENT + 1] = 0;
     Atomics.store(this.i32, this.entry(slot), state | (this.#word(slot) & GENERATION_MASK));
   }
 

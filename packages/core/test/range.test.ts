@@ -5,7 +5,7 @@ import { SharedHeap } from "../src/shared-heap.ts";
 import { allowLive } from "../src/testing/heap-watch.ts";
 import type { HeapBuffer } from "../src/views.ts";
 import { asAnother, attachAnother } from "./agents.ts";
-import { copyOf, refusalIn, refusalOf } from "./refusal.ts";
+import { copyOf, expectSame, refusalIn, refusalOf } from "./refusal.ts";
 
 /** Where shared heaps lie; private ones are in heap.test.ts. */
 
@@ -233,7 +233,13 @@ describe("attaching to shared memory", () => {
     let now = 0;
     const clock = vi.spyOn(Date, "now").mockImplementation(() => (now += 3000));
     heap.lock.acquire();
-    for (let i = 0; i < 3; i += 1) expect(refusalOf(() => attachAnother(heap)).code).toBe("ERR_WOULD_BLOCK");
+    const before = copyOf(heap);
+    for (let i = 0; i < 3; i += 1) {
+      expect(refusalOf(() => attachAnother(heap)).code).toBe("ERR_WOULD_BLOCK");
+      // But for the mark of who would have slept.
+      Atomics.store(heap.i32, heap.lock.word, heap.lock.me);
+      expectSame(heap, before);
+    }
     heap.lock.release();
     clock.mockRestore();
     expect(attachAnother(heap).slot).toBe(2);
