@@ -35,7 +35,7 @@ export function checkState(u32: Uint32Array, control: number, backing: Allocator
   holds(1, deallocators <= RM_MAX_DEALLOCATORS, "too many deallocators", base);
   const table = tableOf(u32, control);
   const { block, factor, homes, first, end } = table;
-  holds(1, factor >= MIN_FACTOR && factor <= MAX_FACTOR, "another factor than 4 to 7", block);
+  holds(1, factor >= MIN_FACTOR && factor <= MAX_FACTOR, "another factor than 8 to 15", block);
   holds(1, Number.isInteger(homes) && homes < HOMES_LIMIT, "impossible sizes", block);
   holds(1, usableSize(backing, block) >= tableBytesOf(homes), "no block of the backing that is large enough", block);
 
@@ -56,7 +56,7 @@ export function checkState(u32: Uint32Array, control: number, backing: Allocator
     holds(5, counts >>> DEALLOCATOR_SHIFT_BITS <= deallocators, "a deallocator that nobody registered", slot * 4);
   }
   holds(6, used === at("used"), `${used} slots are used, ${at("used")} counted`, base);
-  holds(6, used <= usedLimitOf(homes), `more than 9/16 of ${homes} homes are used`, base);
+  holds(6, used <= usedLimitOf(homes), `more than 15/32 of ${homes} homes are used`, base);
 }
 
 /** 0 for what is no live block. */

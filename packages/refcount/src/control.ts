@@ -25,7 +25,7 @@ import {
   tableBytesOf,
 } from "./layout.ts";
 import { badArgument, isCount, show } from "./misuse.ts";
-import { makeTable } from "./table.ts";
+import { homesFrom, makeTable } from "./table.ts";
 
 /** Gives back memory that came from elsewhere. */
 export type Deallocator = (ptr: Ptr) => void;
@@ -88,7 +88,7 @@ export function create(hashSize: unknown, given: RmOptions | undefined): Opened 
   }
   const options = checkOptions(call, given);
   const { backing = globalAllocator(), deallocators = [] } = options;
-  const table = makeTable(backing, hashSize);
+  const table = makeTable(backing, homesFrom(hashSize));
   if (table === NULL) throw outOfMemory(call, tableBytesOf(hashSize));
   const handle = backing.malloc(RM_STATE.size);
   if (handle === NULL) {

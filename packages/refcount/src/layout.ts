@@ -14,35 +14,37 @@
  * ```
  *
  * The table is searched from a pointer's home on, slot by slot, up to the pointer or an empty slot. It has `factor << n` homes,
- * which share the mixed pointers (see mixer) evenly and in order, and 64 slots behind them.
+ * which share the hashed pointers evenly and in order, and 64 slots behind them.
  *
  * ```text
  *   table ->
- *   +0       +4      +8                +16               +24                              homes + 64
- *   +--------+-------+-----------------+-----------------+-----------------+--- - - ---+-----------------+
- *   | factor | shift | ptr    | counts | ptr    | counts | 0      | 0      |           | 0      | 0      |
- *   +--------+-------+-----------------+-----------------+-----------------+--- - - ---+-----------------+
- *                      slot 0            slot 1            slot 2, empty                 the last, always empty
+ *   +0      +4     +8       +12               +16             +24             +32                       homes + 64
+ *   +-------+------+--------+--------+--------+------+--------+------+--------+------+--------+- - - -+------+--------+
+ *   |factor |shift |multiplier       | 0      | ptr  | counts | ptr  | counts | 0    | 0      |       | 0    | 0      |
+ *   +-------+------+--------+--------+--------+------+--------+------+--------+------+--------+- - - -+------+--------+
+ *                                               slot 0          slot 1          slot 2, empty           the last, always empty
  *
- *   factor   4 to 7
- *   shift    a pointer's home is the slot `(mixed >>> 3) * factor >>> shift`
- *   ptr      a pointer; 0: the slot is empty
- *   counts   bits 0..25: references, the highest number for that many or more; bits 26..31: the deallocator, 0: the backing;
- *            0: the pointer is not tracked, and its slot waits for it to come again
+ *   factor      8 to 15
+ *   multiplier  odd; the hashed pointer is `ptr * multiplier` modulo 2^32
+ *   shift       a pointer's home is the slot `(hashed >>> 4) * factor >>> shift`
+ *   ptr         a pointer; 0: the slot is empty
+ *   counts      bits 0..25: references, the highest number for that many or more; bits 26..31: the deallocator, 0: the backing;
+ *               0: the pointer is not tracked, and its slot waits for it to come again
  * ```
  *
  * A pointer that is not tracked any more leaves its slot behind: most come again, as an allocator hands out the same
- * addresses, and find it. When 9/16 of the homes are used, what was left behind is cleared, or if more than 7/16 of the homes
- * are tracked, a larger table takes what is tracked.
+ * addresses, and find it. When 15/32 of the homes are used, what was left behind is cleared; or, if so many are tracked that 11/32
+ * of a larger table are still used, that takes them.
  *
  * Invariants, proved by `check()`:
  *
- *  1. magic, version, epoch, factor and shift are possible ones; the table is a live block of the backing and large enough.
+ *  1. magic, version, epoch, factor, shift and multiplier are possible ones; the table is a live block of the backing that is
+ *     large enough.
  *  2. A search for the pointer of a slot ends there: no slot from its home on is empty, or has the same pointer.
  *  3. Each pointer stands less than 64 slots behind its home.
  *  4. Empty slots are zero; the last one is empty.
  *  5. A tracked pointer has references, and a deallocator that has been registered.
- *  6. Conservation: `used` == slots that are not empty <= 9/16 of the homes.
+ *  6. Conservation: `used` == slots that are not empty <= 15/32 of the homes.
  *
  * Store order: `ptr` and `counts` in the table that `table` leads to are the truth, `used` is derived. A new pointer's `counts`
  * are stored before its `ptr`; what is released or detached is so with one store to `counts`; a new table is filled before one
@@ -89,7 +91,8 @@ export const RM_STATE: StructCodec<{
 });
 
 /** What a table begins with; its slots follow. */
-export const RM_TABLE: StructCodec<{ factor: Word; shift: Word }> = /* @__PURE__ */ struct({ factor: u32, shift: u32 });
+export const RM_TABLE: StructCodec<{ factor: Word; shift: Word; multiplier: Word; reserved: Word }> =
+  /* @__PURE__ */ struct({ factor: u32, shift: u32, multiplier: u32, reserved: u32 });
 
 /** A slot of the table: the document's `struct rm_entry`. */
 export const RM_ENTRY: StructCodec<{
@@ -116,27 +119,23 @@ export const DEALLOCATOR_SHIFT_BITS = 26;
 export const RM_MAX_DEALLOCATORS = 63;
 /** A pointer stands less than so many slots behind its home. */
 export const PROBE_LIMIT_SLOTS = 64;
-/** Bits of a mixed pointer that choose its home; those below would make `mixed * factor` more than 32. */
-export const HOME_BITS = 29;
+/** Bits of a hashed pointer that choose its home; with more, `hashed * factor` would have more than 32. */
+export const HOME_BITS = 28;
 /** The factors of a table. */
-export const MIN_FACTOR = 4;
-export const MAX_FACTOR = 7;
+export const MIN_FACTOR = 8;
+export const MIN_FACTOR_LOG2 = 3;
+export const MAX_FACTOR = 15;
 /** No table has so many homes: it would be larger than any heap. */
 export const HOMES_LIMIT: number = 2 ** 29;
 
 /** Slots that may be used in a table of so many homes. */
 export function usedLimitOf(homes: number): number {
-  return Math.floor((homes * 9) / 16);
+  return Math.floor((homes * 15) / 32);
 }
 
-/** Pointers that may be tracked in a table of so many homes when it is full and is to be cleared; more need a larger one. */
-export function trackedLimitOf(homes: number): number {
-  return Math.floor((homes * 7) / 16);
-}
-
-/** The fewest homes of a table of which so many tracked pointers take at most 7/16. */
-export function homesFor(tracked: number): number {
-  return Math.ceil((tracked * 16) / 7);
+/** The most homes of a table in which so many tracked pointers use at least 11/32. */
+export function mostHomesFor(tracked: number): number {
+  return Math.floor((tracked * 32) / 11);
 }
 
 /** Bytes of a table of so many homes. */

@@ -12,7 +12,7 @@ import { HeapError, NULL, type Ptr } from "@heapwright/core";
 
 import type { Deallocator, RmOptions } from "./control.ts";
 import { badArgument } from "./misuse.ts";
-import { RmState, TRACKED } from "./rm-state.ts";
+import { RmState } from "./rm-state.ts";
 
 /**
  * Makes a state, which is to be passed to all other functions.
@@ -68,7 +68,11 @@ export function rm_malloc(state: RmState, size: number): Ptr {
  */
 export function rm_attach(state: RmState, data: Ptr, deallocator?: Deallocator): 0 | -1 {
   expectState("rm_attach", state);
-  return state.tryAttach("rm_attach", data, deallocator) === TRACKED ? 0 : -1;
+  try {
+    return state.attach(data, deallocator) ? 0 : -1;
+  } catch (error) {
+    return ignored(error, -1);
+  }
 }
 
 /**
@@ -80,7 +84,11 @@ export function rm_attach(state: RmState, data: Ptr, deallocator?: Deallocator):
  */
 export function rm_retain(state: RmState, data: Ptr): void {
   expectState("rm_retain", state);
-  state.tryRetain(data);
+  try {
+    state.retain(data);
+  } catch (error) {
+    ignored(error, undefined);
+  }
 }
 
 /**
@@ -93,9 +101,10 @@ export function rm_retain(state: RmState, data: Ptr): void {
 export function rm_release(state: RmState, data: Ptr): void {
   expectState("rm_release", state);
   try {
-    state.tryRelease(data);
+    state.release(data);
   } catch (error) {
-    reportOrThrow(state, error);
+    if (state.count(data) !== 0) reportOrThrow(state, error);
+    else ignored(error, undefined);
   }
 }
 
@@ -109,7 +118,17 @@ export function rm_release(state: RmState, data: Ptr): void {
  */
 export function rm_detach(state: RmState, data: Ptr): number {
   expectState("rm_detach", state);
-  return state.tryDetach(data);
+  try {
+    return state.detach(data);
+  } catch (error) {
+    return ignored(error, -1);
+  }
+}
+
+/** A pointer that is not tracked, or that cannot be: what the document has for it. All else is thrown again. */
+function ignored<F>(error: unknown, result: F): F {
+  if (!isMisuse(error, "ERR_INVALID_POINTER")) throw error;
+  return result;
 }
 
 /** Memory that the backing did not take back, or handed out twice: the message is reported, all else thrown again. */

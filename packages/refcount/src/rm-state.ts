@@ -19,7 +19,6 @@ import {
   trackedAlready,
   untracked,
 } from "./misuse.ts";
-import { mix } from "./mixer.ts";
 import { recoverState } from "./recover.ts";
 import { RmReference } from "./rm-reference.ts";
 import { insert, makeRoom, tableOf } from "./table.ts";
@@ -29,18 +28,16 @@ const EPOCH = RM_STATE.offsets.epoch >>> 2;
 /** The references in a slot's counts, and the most there can be. */
 const REFERENCES = 0x3ff_ffff;
 const DEALLOCATOR_SHIFT_BITS = 26;
-/** Bits of a mixed pointer that do not choose its home. */
-const MIXED_SHIFT_BITS = 3;
+/** Bits of a hashed pointer that do not choose its home. */
+const HASH_SHIFT_BITS = 4;
 /** The control block of a state that this object has destroyed: beyond the words of any heap, so that all reads fail. */
 const NO_CONTROL = 0x4000_0000;
 /** The epoch of no table. */
 const NO_EPOCH = -1;
 /** What became of a pointer that was to be tracked: it is; there was no room; it was before, or cannot be. */
-export const TRACKED = 1;
+const TRACKED = 1;
 const NO_ROOM = 0;
 const REFUSED = -1;
-/** What the internal functions give for a pointer that the state does not know. */
-const UNKNOWN = -1;
 
 /**
  * Counts references to pointers of one heap, in a table beside them, and frees what is not referenced any more. Allocate,
@@ -81,6 +78,8 @@ export class RmState {
   declare factor: number;
   /** @internal */
   declare shift: number;
+  /** @internal */
+  declare multiplier: number;
 
   /**
    * @param hashSize - pointers for which the first table has homes, a whole number from 1, rounded up to a power of two. It
@@ -104,6 +103,7 @@ export class RmState {
     this.first = 0;
     this.factor = 0;
     this.shift = 0;
+    this.multiplier = 0;
     this.#refresh("attach");
   }
 
@@ -138,13 +138,11 @@ export class RmState {
     const u32 = this.words;
     if ((u32[this.epochWord]! | 0) !== this.epoch) return this.#mallocSlowly(size);
     const ptr = this.backing.malloc(size);
-    // A memory that has grown meanwhile has left nothing of the words.
-    if (ptr !== NULL && u32.length !== 0) {
-      const slot = this.#slotOf(u32, ptr);
-      if (u32[slot + 1] === 0 && (u32[slot]! | 0) === (ptr | 0)) {
-        u32[slot + 1] = 1;
-        return ptr;
-      }
+    // A memory that has grown meanwhile has left nothing of the words: then nothing is found.
+    const slot = this.#slotOf(u32, ptr);
+    if ((u32[slot]! | 0) === (ptr | 0) && u32[slot + 1] === 0 && ptr !== NULL) {
+      u32[slot + 1] = 1;
+      return ptr;
     }
     return this.#track(ptr);
   }
@@ -163,10 +161,12 @@ export class RmState {
     throw freedElsewhere(ptr, this.count(ptr));
   }
 
-  /** The slot in which the search for a pointer ends: its own, or an empty one, whose counts are 0. */
+  /** The slot in which the search for a pointer ends: its own; else an empty one, whose counts are 0. */
   #slotOf(u32: Uint32Array, ptr: number): number {
-    const home = Math.imul(mix(ptr) >>> MIXED_SHIFT_BITS, this.factor) >>> this.shift;
-    let slot = (this.first + (home << 1)) | 0;
+    const hashed = Math.imul(ptr, this.multiplier) >>> HASH_SHIFT_BITS;
+    const home = (this.first + ((Math.imul(hashed, this.factor) >>> this.shift) << 1)) | 0;
+    // The home, or the slot behind it when the pointer is not there: without a branch, which could not be foreseen.
+    let slot = (home + 2 - ((Math.clz32(u32[home]! ^ ptr) >>> 5) << 1)) | 0;
     for (let there = u32[slot]! | 0; there !== (ptr | 0) && there !== 0; there = u32[slot]! | 0) slot = (slot + 2) | 0;
     return slot;
   }
@@ -181,23 +181,19 @@ export class RmState {
    * `ERR_INVALID_ARGUMENT` for anything but a number, and for another deallocator; `ERR_DESTROYED`
    */
   attach(ptr: Ptr, deallocator?: Deallocator): boolean {
-    const added = this.tryAttach("attach", ptr, deallocator);
-    if (added !== REFUSED) return added === TRACKED;
-    throw isAddress(ptr) ? trackedAlready("attach", ptr, this.count(ptr)) : noAddress("attach", ptr);
+    this.#refresh("attach");
+    if (typeof ptr !== "number") throw notANumber("attach", ptr);
+    const index = deallocator === undefined ? 0 : this.#indexOf(deallocator);
+    if (!isAddress(ptr)) throw noAddress("attach", ptr);
+    const added = this.#add("attach", ptr, ((index << DEALLOCATOR_SHIFT_BITS) | 1) >>> 0);
+    if (added === REFUSED) throw trackedAlready("attach", ptr, this.count(ptr));
+    return added === TRACKED;
   }
 
-  /** @internal 1: it is tracked; 0: there is no room; -1: it is tracked already, or cannot be. */
-  tryAttach(call: string, ptr: Ptr, deallocator: Deallocator | undefined): number {
-    this.#refresh(call);
-    if (typeof ptr !== "number") throw notANumber(call, ptr);
-    const index = deallocator === undefined ? 0 : this.#indexOf(call, deallocator);
-    return isAddress(ptr) ? this.#add(call, ptr, ((index << DEALLOCATOR_SHIFT_BITS) | 1) >>> 0) : REFUSED;
-  }
-
-  #indexOf(call: string, deallocator: Deallocator): number {
+  #indexOf(deallocator: Deallocator): number {
     const index = (this.options.deallocators ?? []).indexOf(deallocator) + 1;
     if (index > 0) return index;
-    throw badArgument(call, "the deallocator", deallocator, "one of those that the state was made with");
+    throw badArgument("attach", "the deallocator", deallocator, "one of those that the state was made with");
   }
 
   /** Puts a pointer into the table, which is cleared or replaced where it has to be. */
@@ -227,15 +223,12 @@ export class RmState {
    * anything but a number, `ERR_DESTROYED`
    */
   retain(ptr: Ptr): number {
-    const count = this.tryRetain(ptr);
-    if (count === UNKNOWN) throw untracked("retain", ptr);
-    return count;
-  }
-
-  /** @internal As `retain`, but -1 for a pointer that is not tracked. */
-  tryRetain(ptr: Ptr): number {
     const u32 = this.words;
-    if (typeof ptr === "number" && isWord(ptr) && (u32[this.epochWord]! | 0) === this.epoch) {
+    if (
+      typeof ptr === "number" &&
+      ((ptr | 0) === ptr || ptr >>> 0 === ptr) &&
+      (u32[this.epochWord]! | 0) === this.epoch
+    ) {
       const slot = this.#slotOf(u32, ptr);
       const counts = u32[slot + 1]!;
       const count = counts & REFERENCES;
@@ -249,7 +242,7 @@ export class RmState {
 
   #retainSlowly(ptr: Ptr): number {
     const slot = this.#find("retain", ptr);
-    if (slot === 0) return UNKNOWN;
+    if (slot === 0) throw untracked("retain", ptr);
     const u32 = this.words;
     const count = u32[slot + 1]! & REFERENCES;
     if (count < REFERENCES) u32[slot + 1]! += 1;
@@ -268,20 +261,22 @@ export class RmState {
    * @throws HeapError as `retain` does; what the deallocator throws, or the backing's `free`
    */
   release(ptr: Ptr): number {
-    const count = this.tryRelease(ptr);
-    if (count === UNKNOWN) throw untracked("release", ptr);
-    return count;
-  }
-
-  /** @internal As `release`, but -1 for a pointer that is not tracked. */
-  tryRelease(ptr: Ptr): number {
     const u32 = this.words;
-    if (typeof ptr === "number" && isWord(ptr) && (u32[this.epochWord]! | 0) === this.epoch) {
+    if (
+      typeof ptr === "number" &&
+      ((ptr | 0) === ptr || ptr >>> 0 === ptr) &&
+      (u32[this.epochWord]! | 0) === this.epoch
+    ) {
       const slot = this.#slotOf(u32, ptr);
       const counts = u32[slot + 1]!;
       if (counts === 1) {
         u32[slot + 1] = 0;
-        this.#free(ptr, counts);
+        try {
+          this.backing.free(ptr);
+        } catch (error) {
+          this.#restore(ptr, counts);
+          throw error;
+        }
         return 0;
       }
       const count = counts & REFERENCES;
@@ -295,26 +290,31 @@ export class RmState {
 
   #releaseSlowly(ptr: Ptr): number {
     const slot = this.#find("release", ptr);
-    if (slot === 0) return UNKNOWN;
+    if (slot === 0) throw untracked("release", ptr);
     const counts = this.words[slot + 1]!;
     const count = counts & REFERENCES;
     if (count === REFERENCES) return count;
     this.words[slot + 1] = count === 1 ? 0 : counts - 1;
     if (count === 1) this.#free(ptr, counts);
-    if (count === 1) this.stacks?.delete(ptr);
     return count - 1;
   }
 
   #free(ptr: Ptr, counts: number): void {
+    const deallocator = deallocatorOf(this.options, counts);
     try {
-      const deallocator = counts === 1 ? undefined : deallocatorOf(this.options, counts);
       if (deallocator === undefined) this.backing.free(ptr);
       else deallocator(ptr);
     } catch (error) {
-      // Tracked as before, unless the state has been destroyed or the pointer attached anew meanwhile.
-      if (!this.isDestroyed) this.#add("release", ptr, counts);
+      this.#restore(ptr, counts);
       throw error;
     }
+    // Its deallocator may have allocated it anew.
+    if (this.stacks !== undefined && !this.isDestroyed && this.count(ptr) === 0) this.stacks.delete(ptr);
+  }
+
+  /** Tracks again what could not be freed, unless the state has been destroyed or the pointer attached anew meanwhile. */
+  #restore(ptr: Ptr, counts: number): void {
+    if (!this.isDestroyed) this.#add("release", ptr, counts);
   }
 
   /**
@@ -325,15 +325,8 @@ export class RmState {
    * @throws HeapError as `retain` does
    */
   detach(ptr: Ptr): number {
-    const count = this.tryDetach(ptr);
-    if (count === UNKNOWN) throw untracked("detach", ptr);
-    return count;
-  }
-
-  /** @internal As `detach`, but -1 for a pointer that is not tracked. */
-  tryDetach(ptr: Ptr): number {
     const slot = this.#find("detach", ptr);
-    if (slot === 0) return UNKNOWN;
+    if (slot === 0) throw untracked("detach", ptr);
     const count = this.words[slot + 1]! & REFERENCES;
     this.words[slot + 1] = 0;
     this.stacks?.delete(ptr);
@@ -473,12 +466,14 @@ export class RmState {
   /** Sees what has changed since: views, table. */
   #refresh(call: string): Uint32Array {
     const u32 = this.expectAlive(call);
-    const { first, factor, shift } = tableOf(u32, this.control);
+    if (u32 === this.words && (u32[this.epochWord]! | 0) === this.epoch) return u32;
+    const { first, factor, shift, multiplier } = tableOf(u32, this.control);
     this.words = u32;
     this.epoch = this.stacks === undefined ? u32[this.epochWord]! | 0 : NO_EPOCH;
     this.first = first;
     this.factor = factor;
     this.shift = shift;
+    this.multiplier = multiplier | 0;
     return u32;
   }
 
@@ -486,11 +481,6 @@ export class RmState {
   say(message: string): void {
     (this.options.report ?? console.error)(message);
   }
-}
-
-/** A whole number below 2^32. Most are small integers to V8, and the first comparison is enough. */
-function isWord(ptr: number): boolean {
-  return (ptr | 0) === ptr || ptr >>> 0 === ptr;
 }
 
 /** What can be tracked: an address other than `NULL`. */

@@ -11,4 +11,4 @@ export { RM_ENTRY, RM_STATE, RM_TABLE } from "./layout.ts";
 export { RM_MAX_DEALLOCATORS, RM_MAX_REFERENCES } from "./layout.ts";
 
 // What homes are made of
-export { mix } from "./mixer.ts";
+export { hash } from "./hash.ts";

@@ -6,25 +6,25 @@
  */
 import { type Allocator, asPtr, callocFrom, NULL, type Ptr } from "@heapwright/core";
 
+import { FIRST_MULTIPLIER, hash, nextMultiplier } from "./hash.ts";
 import {
   HOME_BITS,
-  homesFor,
   HOMES_LIMIT,
-  MAX_FACTOR,
   MIN_FACTOR,
+  MIN_FACTOR_LOG2,
+  mostHomesFor,
   PROBE_LIMIT_SLOTS,
   RM_ENTRY,
   RM_STATE,
   RM_TABLE,
   tableBytesOf,
-  trackedLimitOf,
   usedLimitOf,
 } from "./layout.ts";
-import { mix } from "./mixer.ts";
 
 const EPOCH = RM_STATE.offsets.epoch >>> 2;
 const TABLE = RM_STATE.offsets.table >>> 2;
 const USED = RM_STATE.offsets.used >>> 2;
+const MULTIPLIER = RM_TABLE.offsets.multiplier >>> 2;
 const COUNTS = RM_ENTRY.offsets.counts >>> 2;
 const SLOT_WORDS = RM_ENTRY.size >>> 2;
 
@@ -33,6 +33,7 @@ export interface Table {
   readonly block: Ptr;
   readonly factor: number;
   readonly shift: number;
+  readonly multiplier: number;
   readonly homes: number;
   /** Word address of its first slot. */
   readonly first: number;
@@ -44,9 +45,10 @@ export interface Table {
 function tableAt(u32: Uint32Array, word: number): Table {
   const factor = u32[word]!;
   const shift = u32[word + 1]!;
-  const homes = factor * 2 ** (HOME_BITS - shift);
-  const block = asPtr(word * 4);
-  return { block, factor, shift, homes, first: word + RM_TABLE.size / 4, end: word + tableBytesOf(homes) / 4 };
+  const homes = factor << (HOME_BITS - shift);
+  const first = word + RM_TABLE.size / 4;
+  const end = word + tableBytesOf(homes) / 4;
+  return { block: asPtr(word * 4), factor, shift, multiplier: u32[word + MULTIPLIER]!, homes, first, end };
 }
 
 /** A state's table. */
@@ -55,8 +57,8 @@ export function tableOf(u32: Uint32Array, control: number): Table {
 }
 
 /** The word address of the slot in which a search for a pointer begins. */
-export function homeOf({ first, factor, shift }: Table, ptr: number): number {
-  return first + (Math.imul(mix(ptr) >>> (32 - HOME_BITS), factor) >>> shift) * SLOT_WORDS;
+export function homeOf({ first, factor, shift, multiplier }: Table, ptr: number): number {
+  return first + (Math.imul(hash(ptr, multiplier) >>> (32 - HOME_BITS), factor) >>> shift) * SLOT_WORDS;
 }
 
 /** The word address of the slot in which it ends: the pointer's own, or an empty one. */
@@ -66,16 +68,29 @@ export function slotOf(u32: Uint32Array, table: Table, ptr: number): number {
   return slot;
 }
 
-/** Takes an empty table for at least so many homes from the backing; `NULL` when there is no room. */
-export function makeTable(backing: Allocator, atLeast: number): Ptr {
-  let [factor, log2] = [MIN_FACTOR, 0];
-  while (factor * 2 ** log2 < atLeast) {
-    factor += 1;
-    if (factor > MAX_FACTOR) [factor, log2] = [MIN_FACTOR, log2 + 1];
-    if (factor * 2 ** log2 > HOMES_LIMIT) return NULL;
-  }
-  const table = callocFrom(backing, 1, tableBytesOf(factor * 2 ** log2));
-  if (table !== NULL) RM_TABLE.write(backing.heap, table, { factor, shift: HOME_BITS - log2 });
+/** A number of homes that a table can have: the next one from a number on. */
+export function homesFrom(count: number): number {
+  return count > MIN_FACTOR ? Math.ceil(count / stepAt(count)) * stepAt(count) : MIN_FACTOR;
+}
+
+/** The last one up to a number. */
+function homesUpTo(count: number): number {
+  return count > MIN_FACTOR ? Math.floor(count / stepAt(count)) * stepAt(count) : MIN_FACTOR;
+}
+
+/** How far apart such numbers are: what they are `factor` times of. */
+function stepAt(homes: number): number {
+  return 2 ** Math.max(0, 31 - Math.clz32(homes) - MIN_FACTOR_LOG2);
+}
+
+/** Takes an empty table from the backing; `NULL` when there is no room. */
+export function makeTable(backing: Allocator, homes: number): Ptr {
+  if (homes >= HOMES_LIMIT) return NULL;
+  const table = callocFrom(backing, 1, tableBytesOf(homes));
+  if (table === NULL) return NULL;
+  const step = stepAt(homes);
+  const shift = HOME_BITS - Math.log2(step);
+  RM_TABLE.write(backing.heap, table, { factor: homes / step, shift, multiplier: FIRST_MULTIPLIER, reserved: 0 });
   return table;
 }
 
@@ -87,36 +102,38 @@ export function makeTable(backing: Allocator, atLeast: number): Ptr {
 export function insert(u32: Uint32Array, control: number, ptr: number, counts: number): boolean {
   const table = tableOf(u32, control);
   const used = u32[control + USED]!;
-  if (used >= usedLimitOf(table.homes) || !place(u32, table, ptr, counts)) return false;
+  if (used >= usedLimitOf(table.homes) || place(u32, table, ptr, counts) >= PROBE_LIMIT_SLOTS) return false;
   u32[control + USED] = used + 1;
   return true;
 }
 
-/** Stores a pointer that is in no slot; false when the next empty one is too far from its home. */
-function place(u32: Uint32Array, table: Table, ptr: number, counts: number): boolean {
+/** Stores a pointer that is in no slot. Returns its distance from home; at the limit nothing is stored. */
+function place(u32: Uint32Array, table: Table, ptr: number, counts: number): number {
   const slot = slotOf(u32, table, ptr);
-  if (slot - homeOf(table, ptr) >= PROBE_LIMIT_SLOTS * SLOT_WORDS) return false;
+  const distance = (slot - homeOf(table, ptr)) / SLOT_WORDS;
+  if (distance >= PROBE_LIMIT_SLOTS) return distance;
   u32[slot + COUNTS] = counts;
   u32[slot] = ptr;
-  return true;
+  return distance;
 }
 
 /**
- * Makes room in a table that is full: clears it, or replaces it by a larger one. O(homes).
+ * Makes room in a table that is full, or where a pointer finds no place near its home: clears it, or replaces it. O(homes).
  *
- * @returns false, with nothing changed, when there is neither something to clear nor memory for a larger one
+ * @returns false, with nothing changed, when there is neither something to clear nor memory for another table
  */
 export function makeRoom(backing: Allocator, control: number): boolean {
   const { u32 } = backing.heap;
   const table = tableOf(u32, control);
+  const used = u32[control + USED]!;
   const tracked = countTracked(u32, table);
-  const isClearable = tracked < u32[control + USED]!;
-  if (isClearable && tracked <= trackedLimitOf(table.homes)) clear(u32, control);
-  else if (!grow(backing, control, tracked)) {
-    if (!isClearable) return false;
+  const wanted = homesUpTo(mostHomesFor(tracked));
+  if (wanted > table.homes && replace(backing, control, wanted)) return true;
+  if (tracked < used) {
     clear(u32, control);
+    return true;
   }
-  return true;
+  return replace(backing, control, used < usedLimitOf(table.homes) ? table.homes : homesFrom(table.homes + 1));
 }
 
 /** Pointers that are tracked. O(homes). */
@@ -151,32 +168,39 @@ function fillUp(u32: Uint32Array, table: Table, slot: number): void {
   u32[slot] = 0;
 }
 
-/** Moves what is tracked to a larger table. False, with nothing changed, when there is no room for one. */
-function grow(backing: Allocator, control: number, tracked: number): boolean {
-  const old = tableOf(backing.heap.u32, control);
-  let wanted = Math.max(old.homes + 1, homesFor(tracked));
-  for (;;) {
-    const block = makeTable(backing, wanted);
-    if (block === NULL) return false;
-    const { u32 } = backing.heap;
-    if (copyTracked(u32, old, tableAt(u32, block >>> 2))) {
-      // The one store that makes it the state's table.
-      u32[control + TABLE] = block;
-      u32[control + USED] = tracked;
-      u32[control + EPOCH]! += 1;
-      backing.free(old.block);
-      return true;
-    }
-    // The homes of too many lie too near to each other.
-    backing.free(block);
-    wanted *= 2;
-  }
+/** Moves what is tracked to a table with so many homes. False, with nothing changed, when there is no room for it. */
+function replace(backing: Allocator, control: number, homes: number): boolean {
+  const block = makeTable(backing, homes);
+  if (block === NULL) return false;
+  const { u32 } = backing.heap;
+  const old = tableOf(u32, control);
+  const tracked = countTracked(u32, old);
+  let { multiplier } = old;
+  do {
+    multiplier = nextMultiplier(multiplier);
+    u32[(block >>> 2) + MULTIPLIER] = multiplier;
+  } while (!copyTracked(u32, old, tableAt(u32, block >>> 2), tracked));
+  // The one store that makes it the state's table.
+  u32[control + TABLE] = block;
+  u32[control + USED] = tracked;
+  u32[control + EPOCH]! += 1;
+  backing.free(old.block);
+  return true;
 }
 
-function copyTracked(u32: Uint32Array, from: Table, to: Table): boolean {
+/** Fills an empty table; leaves it empty, and returns false, when pointers crowd in it. */
+function copyTracked(u32: Uint32Array, from: Table, to: Table, tracked: number): boolean {
+  // As a rule they stand a third of a slot behind their homes.
+  let distances = tracked + PROBE_LIMIT_SLOTS;
   for (let slot = from.first; slot < from.end; slot += SLOT_WORDS) {
     const counts = u32[slot + COUNTS]!;
-    if (counts !== 0 && !place(u32, to, u32[slot]!, counts)) return false;
+    if (counts === 0) continue;
+    const distance = place(u32, to, u32[slot]!, counts);
+    distances -= distance;
+    if (distance >= PROBE_LIMIT_SLOTS || distances < 0) {
+      u32.fill(0, to.first, to.end);
+      return false;
+    }
   }
   return true;
 }
