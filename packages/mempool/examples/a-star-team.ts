@@ -77,7 +77,7 @@ class Member extends Search {
 
   /** Searches until the team is done. */
   run(board: readonly number[]): Share {
-    const { heap, node } = this;
+    const { views, node } = this;
     const root = this.#member === 0 ? this.root(board) : NULL;
     if (root !== NULL) this.settle(root);
     while (this.#load(Team.offsets.isOver) === 0) {
@@ -87,26 +87,26 @@ class Member extends Search {
         const at = this.next();
         if (at === NULL) break;
         isIdle = false;
-        if (node.get.cost(heap, at) + node.get.estimate(heap, at) >= this.#load(Team.offsets.best)) {
+        if (node.get.cost(views, at) + node.get.estimate(views, at) >= this.#load(Team.offsets.best)) {
           // Nothing in the queue can be better than this one.
           this.queue.clear();
           break;
         }
-        node.set.isClosed(heap, at, true);
+        node.set.isClosed(views, at, true);
         this.expand(at);
       }
       if (isIdle) this.#rest();
     }
-    const isBest = this.#goal !== NULL && node.get.cost(heap, this.#goal) === this.#load(Team.offsets.best);
+    const isBest = this.#goal !== NULL && node.get.cost(views, this.#goal) === this.#load(Team.offsets.best);
     return { path: isBest ? this.pathTo(this.#goal) : undefined, expanded: this.expanded, boards: this.boards };
   }
 
   #meet(child: Ptr, hash: number): void {
-    const { heap, node } = this;
-    if (node.get.estimate(heap, child) > 0) return this.admit(child, hash);
+    const { views, node } = this;
+    if (node.get.estimate(views, child) > 0) return this.admit(child, hash);
     // The goal: all that belong to it come here, and the cheapest is kept.
-    const cost = node.get.cost(heap, child);
-    if (this.#goal === NULL || cost < node.get.cost(heap, this.#goal)) {
+    const cost = node.get.cost(views, child);
+    if (this.#goal === NULL || cost < node.get.cost(views, this.#goal)) {
       this.#goal = child;
       Atomics.store(this.#words, (this.#team + Team.offsets.best) >>> 2, cost);
     }

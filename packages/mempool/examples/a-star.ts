@@ -19,6 +19,7 @@ import {
   type StructCodec,
   u32,
   u8,
+  type Views,
 } from "@heapwright/core";
 import FlatQueue from "flatqueue";
 
@@ -66,7 +67,8 @@ export class Search {
   readonly heap: Allocator["heap"];
   readonly node: NodeCodec;
   readonly queue: FlatQueue<Ptr>;
-  /** The heap does not grow, so its view may be kept. */
+  /** What accessors read and write through: the heap does not grow, so its views may be kept. */
+  readonly views: Views;
   readonly view: Uint32Array;
   /** Bytes from a node to its board. */
   readonly boardAt: number;
@@ -86,6 +88,18 @@ export class Search {
     this.heap = heap;
     this.node = nodeOf(puzzle);
     this.queue = new FlatQueue<Ptr>(limit, Uint16Array, Uint32Array);
+    this.views = {
+      u8: heap.u8,
+      i8: heap.i8,
+      u16: heap.u16,
+      i16: heap.i16,
+      u32: heap.u32,
+      i32: heap.i32,
+      f32: heap.f32,
+      f64: heap.f64,
+      u64: heap.u64,
+      i64: heap.i64,
+    };
     this.view = heap.u32;
     this.boardAt = this.node.offsets.board;
     this.table = heap.calloc(chainsFor(limit), u32.size);
@@ -100,13 +114,13 @@ export class Search {
 
   /** Makes the node that the search begins with. */
   root(board: readonly number[]): Ptr {
-    const { puzzle, heap, node, boardAt, view } = this;
+    const { puzzle, views, node, boardAt, view } = this;
     const root = this.made();
     puzzle.pack(board).forEach((word, at) => (view[((root + boardAt) >>> 2) + at] = word));
-    node.set.parent(heap, root, NULL);
-    node.set.cost(heap, root, 0);
-    node.set.estimate(heap, root, puzzle.estimate(board));
-    node.set.blank(heap, root, board.indexOf(0));
+    node.set.parent(views, root, NULL);
+    node.set.cost(views, root, 0);
+    node.set.estimate(views, root, puzzle.estimate(board));
+    node.set.blank(views, root, board.indexOf(0));
     return root;
   }
 
@@ -120,40 +134,40 @@ export class Search {
 
   /** Makes a node known, or finds that its board is, perhaps on a longer way, and frees it. */
   admit(ptr: Ptr, hash: number): void {
-    const { heap, view } = this;
+    const { views, view } = this;
     const chain = (this.table >>> 2) + (hash & this.chainMask);
-    const cost = costOf(heap, ptr);
-    const estimate = estimateOf(heap, ptr);
+    const cost = costOf(views, ptr);
+    const estimate = estimateOf(views, ptr);
     let known = (view[chain] ?? 0) as Ptr;
-    while (known !== NULL && !this.isSameBoard(known, ptr)) known = nextOf(heap, known);
+    while (known !== NULL && !this.isSameBoard(known, ptr)) known = nextOf(views, known);
     if (known === NULL) {
-      setClosed(heap, ptr, false);
-      setNext(heap, ptr, (view[chain] ?? 0) as Ptr);
+      setClosed(views, ptr, false);
+      setNext(views, ptr, (view[chain] ?? 0) as Ptr);
       view[chain] = ptr;
       this.queue.push(ptr, priorityOf(cost, estimate));
       this.boards += 1;
       return;
     }
-    const parent = parentOf(heap, ptr);
+    const parent = parentOf(views, ptr);
     this.allocator.free(ptr);
-    if (cost >= costOf(heap, known)) return;
-    setParent(heap, known, parent);
-    setCost(heap, known, cost);
+    if (cost >= costOf(views, known)) return;
+    setParent(views, known, parent);
+    setCost(views, known, cost);
     // Closed, it can be reached on a shorter way only where several agents search.
-    setClosed(heap, known, false);
+    setClosed(views, known, false);
     this.queue.push(known, priorityOf(cost, estimate));
   }
 
   /** Makes a node's successors; what becomes of them, `settle` decides. */
   expand(ptr: Ptr): void {
-    const { heap, view, boardAt } = this;
+    const { views, view, boardAt } = this;
     const { cells, words, neighbours, distances, wordOf, shiftOf, tileMask } = this.puzzle;
     const from = (ptr + boardAt) >>> 2;
-    const blank = blankOf(heap, ptr);
-    const cost = costOf(heap, ptr) + 1;
-    const estimate = estimateOf(heap, ptr);
-    const parent = parentOf(heap, ptr);
-    const back = parent === NULL ? -1 : blankOf(heap, parent);
+    const blank = blankOf(views, ptr);
+    const cost = costOf(views, ptr) + 1;
+    const estimate = estimateOf(views, ptr);
+    const parent = parentOf(views, ptr);
+    const back = parent === NULL ? -1 : blankOf(views, parent);
     const beside = blank * 5;
     this.expanded += 1;
     for (let at = beside; at < beside + (neighbours[beside + 4] ?? 0); at += 1) {
@@ -167,10 +181,10 @@ export class Search {
       view[source] = (view[source] ?? 0) ^ (tile << (shiftOf[cell] ?? 0));
       view[target] = (view[target] ?? 0) | (tile << (shiftOf[blank] ?? 0));
       const gained = (distances[tile * cells + blank] ?? 0) - (distances[tile * cells + cell] ?? 0);
-      setParent(heap, child, ptr);
-      setCost(heap, child, cost);
-      setEstimate(heap, child, estimate + gained);
-      setBlank(heap, child, cell);
+      setParent(views, child, ptr);
+      setCost(views, child, cost);
+      setEstimate(views, child, estimate + gained);
+      setBlank(views, child, cell);
       this.settle(child);
     }
   }
@@ -182,15 +196,15 @@ export class Search {
   /** The next open node; `NULL` when there is none. */
   next(): Ptr {
     let ptr = this.queue.pop() ?? NULL;
-    while (ptr !== NULL && isClosed(this.heap, ptr)) ptr = this.queue.pop() ?? NULL;
+    while (ptr !== NULL && isClosed(this.views, ptr)) ptr = this.queue.pop() ?? NULL;
     return ptr;
   }
 
   pathTo(goal: Ptr): number[] {
-    const { heap } = this;
+    const { views } = this;
     const path: number[] = [];
-    for (let at = goal; at !== NULL && parentOf(heap, at) !== NULL; at = parentOf(heap, at))
-      path.push(blankOf(heap, at));
+    for (let at = goal; at !== NULL && parentOf(views, at) !== NULL; at = parentOf(views, at))
+      path.push(blankOf(views, at));
     return path.reverse();
   }
 
@@ -219,12 +233,12 @@ export class Search {
  */
 export function search(puzzle: Puzzle, board: readonly number[], allocator: Allocator, limit: number): Found {
   const known = new Search(puzzle, allocator, limit);
-  const { heap } = known;
+  const { views } = known;
   const begin = performance.now();
   known.settle(known.root(board));
   let at = known.next();
-  while (at !== NULL && estimateOf(heap, at) > 0) {
-    setClosed(heap, at, true);
+  while (at !== NULL && estimateOf(views, at) > 0) {
+    setClosed(views, at, true);
     known.expand(at);
     at = known.next();
   }
