@@ -10,20 +10,12 @@ import { cachedCount, isCramped, widen } from "./caches.ts";
 import { checkAllocator } from "./check.ts";
 import { type ApfOptions, create, Cursor, isOpened, open, type Opened } from "./cursor.ts";
 import { type ApfBlock, type ApfStats, blocksOf, dumpOf, statsOf, takenBlocks } from "./inspect.ts";
-import {
-  freeLarge,
-  isBackings,
-  isLarge,
-  resizeLarge,
-  SMALL_LIMIT_BYTES,
-  takeAligned,
-  takeLarge,
-} from "./large-blocks.ts";
-import { CLASS_COUNT, CONTROL, PAGE_BYTES, RECORD, RECORD_WORDS, SUPERBLOCK, WORKER } from "./layout.ts";
+import { freeLarge, isBackings, isLarge, resizeLarge, takeAligned, takeLarge } from "./large-blocks.ts";
+import { CLASS_COUNT, CONTROL, RECORD, RECORD_WORDS, SUPERBLOCK, WORKER } from "./layout.ts";
 import { badArgument, corrupt, isCount } from "./misuse.ts";
 import { forget, isLive, mapBlocks, superblockAt } from "./page-map.ts";
 import { refusal } from "./refusal.ts";
-import { classOf, RECORD_OF, SIZES } from "./size-classes.ts";
+import { alignedClassOf, classOf, RECORD_OF, SIZES, SMALL_LIMIT_BYTES } from "./size-classes.ts";
 import { releaseRetired } from "./superblocks.ts";
 import { fetch, giveBack } from "./transfers.ts";
 import { adjustLimit, pause, reportOf, resume, surplusBlocks, tick, type TunerReport, wantedBlocks } from "./tuner.ts";
@@ -267,11 +259,8 @@ export class ApfAllocator extends Cursor implements Allocator {
     this.expectAlive("alignedAlloc");
     if (!isCount(size)) throw badArgument("alignedAlloc", "size", size, "a whole number of bytes from 0");
     if (size > MAX_PAYLOAD_BYTES) return NULL;
-    // Superblocks begin at pages, so blocks are as aligned as the size of their class is divisible.
-    for (let sizeClass = classOf(size); size <= SMALL_LIMIT_BYTES && alignment < PAGE_BYTES; sizeClass += 1) {
-      if (SIZES[sizeClass]! > SMALL_LIMIT_BYTES) break;
-      if (SIZES[sizeClass]! % alignment === 0) return this.malloc(SIZES[sizeClass]!);
-    }
+    const sizeClass = alignedClassOf(alignment, size);
+    if (sizeClass !== 0) return this.malloc(SIZES[sizeClass]!);
     return this.#orReclaim(() => takeAligned(this, alignment, size));
   }
 

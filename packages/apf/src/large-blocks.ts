@@ -9,13 +9,11 @@ import { alignedAllocFrom, asPtr, NULL, type Ptr, reallocFrom } from "@heapwrigh
 import type { Cursor } from "./cursor.ts";
 import { CONTROL, RECORD, RECORD_WORDS } from "./layout.ts";
 import { addLarge, isCovered, largeAt, largeBlocksOf, reach, removeLarge } from "./page-map.ts";
-import { classOf, SIZES } from "./size-classes.ts";
+import { classOf, SIZES, SMALL_LIMIT_BYTES } from "./size-classes.ts";
 
 const STRAY = CONTROL.offsets.stray >>> 2;
 const LARGE = RECORD.offsets.large >>> 2;
 const PARTIAL = RECORD.offsets.partial >>> 2;
-/** Smaller sizes always have superblocks. */
-export const SMALL_LIMIT_BYTES = 2048;
 /** A class above has them when so many bytes of its blocks are live. */
 const MANY_BYTES = 1_048_576;
 /** No page has more than two blocks of this size. */

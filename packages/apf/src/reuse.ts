@@ -1,119 +1,114 @@
 /**
  * The reuse timescale function: how many free intervals lie, on average, inside a window of k consecutive allocations
- * (Li, Luo and Ding, "Timescale functions for parallel memory allocation", ISMM 2019).
+ * (Li, Luo and Ding, "Timescale functions for parallel memory allocation", ISMM 2019). A block that comes back within the
+ * window need not be fetched for it: what must come from elsewhere, the demand, is k - reuse(k).
  *
- * A block that is freed when `s` allocations of the burst have happened, and handed out again by allocation number `e`,
- * leaves the free interval [s, e] of length `L = e - s + 1`. Of the `n - k + 1` windows of k allocations in a burst of n,
- * `min(n - k, s) - max(0, e - k + 1) + 1` contain it, if `L <= k`. As a function of k that sum is piecewise linear: its slope
- * changes by 1 at L, by -1 at e + 2 and by -1 at n - s + 1. So the sum over all intervals for every k needs the changes of
- * slope only, and these may be counted as they come.
+ * Of the `n - k + 1` windows of k allocations among n, `min(n - k, s) - max(0, e - k + 1) + 1` contain the free interval
+ * [s, e], if its length `L = e - s + 1` is at most k. As a function of k that is linear but for three changes of slope: by 1
+ * at L, by -1 at e + 2 and by -1 at n - s + 1. So the sum over all intervals takes one pass over them and one over k.
  *
- * They are counted in bins, and the function is kept at the upper ends of these, the knots: each k up to 16, then 8 for
- * each doubling, at last n. There it is exact; in between it is interpolated. The words may lie in a heap or anywhere:
- *
- * ```text
- *   words   +0                                            +2 * knots
- *           | for each knot: sum of changes, and of         | for each knot: windows * reuse(knot), |
- *           | changes times the k at which they are         | 0 until a burst is over               |
- * ```
- *
- * All sums are modulo 2^32: what they add up to is at most n^2 / 4, so n is at most 65,535.
+ * The tuner needs the function of a cache, whose blocks come and go at its top, and gets it more cheaply (see tuner); here
+ * it is for any trace, and the tests hold the one against the other.
  *
  * @module
  */
-
-/** log2 of the knots for each doubling. */
-const STEP_SHIFT_BITS = 3;
-const STEPS = 8;
-
-/** How many words a burst of n allocations takes. */
-export function reuseWords(n: number): number {
-  return curveAt(n) + knotOf(n) + 1;
-}
-
-/** Where the curve begins: behind two words for each knot up to n + 1. */
-function curveAt(n: number): number {
-  return 2 * (knotOf(n + 1) + 1);
-}
-
-/** Forgets what was counted, and keeps the curve: every allocation is counted as the end of an interval beforehand. */
-export function beginBurst(u32: Uint32Array, at: number, n: number): void {
-  let from = 2;
-  for (let knot = 0; knot <= knotOf(n + 1); knot += 1) {
-    const to = Math.min(knotAt(knot), n + 1);
-    const count = Math.max(0, to - from + 1);
-    u32[at + 2 * knot] = -count;
-    u32[at + 2 * knot + 1] = -(count * (from + to)) / 2;
-    from = Math.max(from, to + 1);
-  }
-}
+import { badArgument, isCount } from "./misuse.ts";
+import { type FreeInterval, Trace } from "./trace.ts";
 
 /**
- * Counts a free interval of a burst of n allocations: from `start` allocations on to allocation number `end`. A change of
- * slope at n + 1, which may come of it, changes nothing up to n.
- */
-export function countInterval(u32: Uint32Array, at: number, n: number, start: number, end: number): void {
-  addChange(u32, at, end - start + 1, 1);
-  addChange(u32, at, n - start + 1, -1);
-}
-
-/** Counts an allocation that ends no interval. */
-export function countFirst(u32: Uint32Array, at: number, end: number): void {
-  addChange(u32, at, end + 2, 1);
-}
-
-function addChange(u32: Uint32Array, at: number, k: number, change: number): void {
-  const bin = (at + 2 * knotOf(k)) | 0;
-  u32[bin] = u32[bin]! + change;
-  u32[(bin + 1) | 0] = u32[(bin + 1) | 0]! + k * change;
-}
-
-/** Makes the curve of what has been counted. O(knots). */
-export function endBurst(u32: Uint32Array, at: number, n: number): void {
-  let slope = 0;
-  let moment = 0;
-  for (let knot = 0; knot <= knotOf(n); knot += 1) {
-    slope = (slope + u32[at + 2 * knot]!) | 0;
-    moment = (moment + u32[at + 2 * knot + 1]!) | 0;
-    u32[at + curveAt(n) + knot] = Math.imul(slope, Math.min(knotAt(knot), n) + 1) - moment;
-  }
-}
-
-/**
- * The function itself. O(1). Beyond the burst it is continued by whole bursts, which is a lower bound where one burst is
- * like the next.
+ * reuse(k) for every k. O(n + intervals).
  *
- * @param k - allocations of a window, a whole number from 0
- * @returns between 0 and k
+ * @param n - allocations of the trace, from 0
+ * @param intervals - its free intervals
+ * @returns n + 1 values, by k; that of 0 is 0
+ * @example reuseFunction(2, [{ start: 0, end: 1 }]); // [0, 0, 1]
  */
-export function reuse(u32: Uint32Array, at: number, n: number, k: number): number {
-  if (k > n) {
-    const bursts = Math.floor(k / n);
-    return bursts * reuse(u32, at, n, n) + reuse(u32, at, n, k - bursts * n);
+export function reuseFunction(n: number, intervals: Iterable<FreeInterval>): Float64Array {
+  const changes = new Int32Array(n + 3);
+  for (const { start, end } of intervals) {
+    changes[end - start + 1]! += 1;
+    changes[end + 2]! -= 1;
+    changes[n - start + 1]! -= 1;
   }
-  if (k === 0) return 0;
-  const right = knotOf(k);
-  const to = Math.min(knotAt(right), n);
-  const value = valueAt(u32, at, n, right, to);
-  if (to === k) return value;
-  const from = knotAt(right - 1);
-  const left = valueAt(u32, at, n, right - 1, from);
-  return left + ((value - left) * (k - from)) / (to - from);
+  const values = new Float64Array(n + 1);
+  let slope = 0;
+  let sum = 0;
+  for (let k = 1; k <= n; k += 1) {
+    slope += changes[k]!;
+    sum += slope;
+    values[k] = sum / (n - k + 1);
+  }
+  return values;
 }
 
-/** The value at a knot, which lies at k. */
-function valueAt(u32: Uint32Array, at: number, n: number, knot: number, k: number): number {
-  return u32[at + curveAt(n) + knot]! / (n - k + 1);
-}
+/**
+ * Follows a program in bursts: it records so many allocations, makes their reuse function, then sleeps for as many others
+ * as it is told, and begins again.
+ *
+ * @example
+ * ```ts
+ * const counter = new ReuseCounter(5000, 10_000);
+ * counter.allocate(ptr);
+ * counter.free(ptr);
+ * counter.reuse(2500); // undefined until 5000 allocations have happened
+ * ```
+ */
+export class ReuseCounter {
+  readonly #burst: number;
+  readonly #hibernation: number;
+  #trace = new Trace();
+  #isAwake = true;
+  #slept = 0;
+  #values: Float64Array | undefined;
 
-/** The first knot from k on, a whole number from 1. */
-function knotOf(k: number): number {
-  const step = 31 - STEP_SHIFT_BITS - Math.clz32((k - 1) | STEPS);
-  return (step << STEP_SHIFT_BITS) + ((k - 1) >>> step);
-}
+  /**
+   * @param burst - allocations of a burst, a whole number from 1
+   * @param hibernation - allocations between two bursts, a whole number from 0
+   * @throws HeapError `ERR_INVALID_ARGUMENT` for anything else
+   */
+  constructor(burst: number, hibernation: number) {
+    if (!isCount(burst) || burst === 0) throw badArgument("ReuseCounter", "burst", burst, "a whole number from 1");
+    if (!isCount(hibernation)) throw badArgument("ReuseCounter", "hibernation", hibernation, "a whole number from 0");
+    this.#burst = burst;
+    this.#hibernation = hibernation;
+  }
 
-/** Where a knot lies. */
-function knotAt(knot: number): number {
-  const step = Math.max(0, (knot >>> STEP_SHIFT_BITS) - 1);
-  return (knot + 1 - (step << STEP_SHIFT_BITS)) << step;
+  /** Notes that a slot is handed out. */
+  allocate(slot: number): void {
+    if (this.#isAwake) {
+      this.#trace.allocate(slot);
+      if (this.#trace.allocations === this.#burst) this.#fallAsleep();
+      return;
+    }
+    this.#slept += 1;
+    if (this.#slept === this.#hibernation) this.#wakeUp();
+  }
+
+  /** Notes that a slot is given back. */
+  free(slot: number): void {
+    if (this.#isAwake) this.#trace.free(slot);
+  }
+
+  /**
+   * @param k - allocations of a window, a whole number from 0
+   * @returns the mean number of free intervals in such a window of the last burst; beyond its length that of whole bursts and
+   * the rest, a lower bound where one burst is like the next; `undefined` before the first burst is over
+   */
+  reuse(k: number): number | undefined {
+    if (this.#values === undefined) return undefined;
+    const bursts = Math.floor(k / this.#burst);
+    return bursts * this.#values[this.#burst]! + this.#values[k - bursts * this.#burst]!;
+  }
+
+  #fallAsleep(): void {
+    this.#values = reuseFunction(this.#burst, this.#trace.intervals());
+    this.#isAwake = false;
+    this.#slept = 0;
+    if (this.#hibernation === 0) this.#wakeUp();
+  }
+
+  #wakeUp(): void {
+    this.#trace = new Trace();
+    this.#isAwake = true;
+  }
 }

@@ -12,6 +12,9 @@ export const SIZES: readonly number[] = /* @__PURE__ */ sizes();
 /** The largest size that has a class: 14,336 bytes. */
 export const CLASS_LIMIT_BYTES = 14_336;
 
+/** Blocks up to that always come from superblocks. */
+export const SMALL_LIMIT_BYTES = 2048;
+
 /** Word offset of the record of the class of a size, by `(size + 7) >>> 3`: what the fast path needs of all this. */
 export const RECORD_OF: Uint16Array = /* @__PURE__ */ recordTable();
 
@@ -26,6 +29,21 @@ export const FIRST_PAGES: readonly number[] = /* @__PURE__ */ SIZES.map(firstPag
  */
 export function classOf(size: number): number {
   return size <= CLASS_LIMIT_BYTES ? RECORD_OF[(size + 7) >>> 3]! / RECORD_WORDS : 0;
+}
+
+/**
+ * The first class whose blocks lie at multiples of an alignment: superblocks begin at pages, so they are as aligned as their
+ * size is divisible.
+ *
+ * @param alignment - bytes, a power of two
+ * @param size - bytes, a whole number from 0
+ * @returns a class of at most 2 KiB; 0 when size or alignment are more
+ */
+export function alignedClassOf(alignment: number, size: number): number {
+  if (size > SMALL_LIMIT_BYTES || alignment > SMALL_LIMIT_BYTES) return 0;
+  let sizeClass = classOf(size);
+  while (SIZES[sizeClass]! % alignment !== 0) sizeClass += 1;
+  return sizeClass;
 }
 
 /** Bytes of a superblock: all its pages but the eight that the header of the next block of the backing takes. */
@@ -53,8 +71,9 @@ function recordTable(): Uint16Array {
 }
 
 function firstPages(size: number): number {
+  if (size === 0) return 0;
   let pages = 1;
   const isWasteful = (): boolean => superblockBytes(pages) % size > superblockBytes(pages) >>> 3;
-  while (size !== 0 && pages < SUPERBLOCK_PAGES && (superblockBytes(pages) < size || isWasteful())) pages *= 2;
+  while (pages < SUPERBLOCK_PAGES && (superblockBytes(pages) < size || isWasteful())) pages *= 2;
   return pages;
 }

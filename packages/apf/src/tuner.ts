@@ -349,11 +349,6 @@ export function reportOf(apf: Cursor, record: number, sizeClass: number): TunerR
   const tuner = u32[record + TUNER]! >>> 2;
   const [allocations, fetches, cached] = [clockOf(u32, record), u32[record + FETCHES]!, cachedCount(u32, record)];
   const isCurved = tuner !== 0 && u32[tuner + CURVE] !== 0;
-  const curve: TunerPoint[] = [];
-  for (let k = isCurved ? u32[tuner + LENGTH]! : 1; isCurved && k <= u32[tuner + CURVE]!; k += u32[tuner + LENGTH]!) {
-    const demand = demandFor(u32, tuner, k);
-    curve.push({ k, reuse: k - demand, demand });
-  }
   const demand = demandOf(apf, record);
   return {
     blockBytes: SIZES[sizeClass]!,
@@ -366,8 +361,17 @@ export function reportOf(apf: Cursor, record: number, sizeClass: number): TunerR
     limit: u32[record + LIMIT]!,
     window: isCurved ? windowNow(apf, u32, record, tuner) : undefined,
     demand: demand < 0 ? undefined : demand,
-    curve,
+    curve: isCurved ? curveOf(u32, tuner) : [],
   };
+}
+
+function curveOf(u32: Uint32Array, tuner: number): TunerPoint[] {
+  const points: TunerPoint[] = [];
+  for (let k = u32[tuner + LENGTH]!; k <= u32[tuner + CURVE]!; k += u32[tuner + LENGTH]!) {
+    const demand = demandFor(u32, tuner, k);
+    points.push({ k, reuse: k - demand, demand });
+  }
+  return points;
 }
 
 /** The blocks that tuners lie in. */
