@@ -5,6 +5,7 @@
  * @module
  */
 import { spanOf, STATE } from "./boundary-tag.ts";
+import { checkHeap } from "./check.ts";
 import { HeapError } from "./errors.ts";
 import { GeneralHeap } from "./general-heap.ts";
 import { imageOf } from "./image.ts";
@@ -246,7 +247,7 @@ export class SharedHeap extends GeneralHeap<SharedArrayBuffer> implements Guarde
   }
 
   override check(): void {
-    this.#locked("check", () => this.inner.check());
+    this.#locked("check", () => checkHeap(this.inner, this.mine));
   }
 
   override recover(): void {
