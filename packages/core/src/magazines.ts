@@ -33,9 +33,9 @@ const ROOM = 127;
 const LIMIT = 254;
 /** What a magazine may hold at first, and in the end: this many bytes, but at least and at most so many blocks. */
 const FIRST_LIMIT_BLOCKS = 4;
-const LIMIT_BYTES = 8192;
+const LIMIT_BYTES = 16_384;
 const LEAST_LIMIT_BLOCKS = 8;
-const MOST_LIMIT_BLOCKS = 128;
+const MOST_LIMIT_BLOCKS = 256;
 
 /** Puts a LIVE block into a magazine that has room. */
 export function push(u32: Uint32Array, head: number, ptr: number, tag: number): void {

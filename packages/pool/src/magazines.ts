@@ -29,7 +29,7 @@ const BOTH = 0x1_0001;
 const FIRST_LIMIT_BLOCKS = 8;
 const LIMIT_BYTES = 16_384;
 const LEAST_LIMIT_BLOCKS = 8;
-const MOST_LIMIT_BLOCKS = 128;
+const MOST_LIMIT_BLOCKS = 256;
 
 /** Whether an agent has its slot still. */
 type IsPresent = (slot: number, generation: number) => boolean;
