@@ -55,8 +55,8 @@ const GENERATION_SHIFT_BITS = 8;
 const SLOT_ENTRY_WORDS = 8;
 const SLOT_STATE_MASK = 0xff;
 const SLOT_GENERATION_SHIFT_BITS = 16;
-/** Looks at a held lock before a sleep, and looks of an agent that may not sleep. */
-const SPINS = 100;
+/** Looks at a held lock before a sleep, about as long as a batch takes; and looks of an agent that may not sleep. */
+const SPINS = 1000;
 const SPINS_AWAKE = 20_000;
 /** A sleep, and all sleeps together. */
 const SLEEP_MS = 30;
