@@ -118,7 +118,7 @@ export class SharedSuballocator extends Suballocator {
   override check(): void {
     this.#locked("check", (u32) => {
       this.inner.check();
-      checkHeld(u32, this.control);
+      checkHeld(u32, this.control, this.shared.slot);
     });
   }
 
