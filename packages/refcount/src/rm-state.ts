@@ -3,15 +3,14 @@
  *
  * @module
  */
-import { type Allocator, asPtr, type Heap, type HeapBuffer, NULL, type Ptr } from "@heapwright/core";
+import { asPtr, type Heap, type HeapBuffer, NULL, type Ptr } from "@heapwright/core";
 
 import { checkState } from "./check.ts";
 import { create, type Deallocator, deallocatorOf, open, Opened, type RmOptions } from "./control.ts";
-import { blocksOf, dumpOf, leaksOf, type RmBlock, type RmStats, stackHere, statsOf } from "./inspect.ts";
-import { MAGIC, RM_DEFAULT_HASH_SIZE, RM_STATE } from "./layout.ts";
+import { blocksOf, dumpOf, leaksOf, type RmBlock, type RmStats, statsOf } from "./inspect.ts";
+import { RM_DEFAULT_HASH_SIZE } from "./layout.ts";
 import {
   badArgument,
-  destroyed,
   freedElsewhere,
   noAddress,
   notANumber,
@@ -21,23 +20,15 @@ import {
 } from "./misuse.ts";
 import { recoverState } from "./recover.ts";
 import { RmReference } from "./rm-reference.ts";
-import { insert, makeRoom, tableOf } from "./table.ts";
+import { isAddress, NO_ROOM, REFUSED, TableCursor, TRACKED } from "./table-cursor.ts";
+import { tableOf } from "./table.ts";
 
 // Local, because V8 folds a module's own constants into its code and reads imported ones at every use.
-const EPOCH = RM_STATE.offsets.epoch >>> 2;
 /** The references in a slot's counts, and the most there can be. */
 const REFERENCES = 0x3ff_ffff;
 const DEALLOCATOR_SHIFT_BITS = 26;
-/** Bits of a hashed pointer that do not choose its home. */
-const HASH_SHIFT_BITS = 4;
 /** The control block of a state that this object has destroyed: beyond the words of any heap, so that all reads fail. */
 const NO_CONTROL = 0x4000_0000;
-/** The epoch of no table. */
-const NO_EPOCH = -1;
-/** What became of a pointer that was to be tracked: it is; there was no room; it was before, or cannot be. */
-const TRACKED = 1;
-const NO_ROOM = 0;
-const REFUSED = -1;
 
 /**
  * Counts references to pointers of one heap, in a table beside them, and frees what is not referenced any more. Allocate,
@@ -55,35 +46,13 @@ const REFUSED = -1;
  * state.release(ptr); // 0: it is free
  * ```
  */
-export class RmState {
-  /** The heap that the table lies in. */
-  declare readonly heap: Heap<HeapBuffer>;
-  /** Serves the blocks, and frees them. */
-  declare readonly backing: Allocator;
+export class RmState extends TableCursor {
   /** @internal */
   declare readonly options: RmOptions;
-  /** @internal Where pointers came from, when that is noted. */
-  declare readonly stacks: Map<Ptr, string> | undefined;
-  /** @internal Word address of the control block. */
-  declare control: number;
-  /** @internal Word address of the epoch. */
-  declare epochWord: number;
-  /** @internal The heap's words as last seen; of length 0 when its memory has grown since. */
-  declare words: Uint32Array;
-  /** @internal The epoch of the table as last seen; of none when stacks are noted, so that every call takes the slow way. */
-  declare epoch: number;
-  /** @internal The table as last seen: word address of its first slot, and what makes homes. */
-  declare first: number;
-  /** @internal */
-  declare factor: number;
-  /** @internal */
-  declare shift: number;
-  /** @internal */
-  declare multiplier: number;
 
   /**
-   * @param hashSize - pointers for which the first table has homes, a whole number from 1, rounded up to a power of two. It
-   * grows when it is 13/16 full. @defaultValue `RM_DEFAULT_HASH_SIZE`
+   * @param hashSize - homes of the first table, a whole number from 1; it holds somewhat less than half as many pointers before
+   * a larger one takes its place. @defaultValue `RM_DEFAULT_HASH_SIZE`
    * @param options - where table and blocks come from, and how other memory is freed
    * @throws HeapError `ERR_INVALID_ARGUMENT` for anything else, `ERR_OUT_OF_MEMORY` when there is no room for the table
    */
@@ -92,19 +61,8 @@ export class RmState {
   constructor(opened: Opened);
   constructor(hashSize: number | Opened = RM_DEFAULT_HASH_SIZE, options?: RmOptions) {
     const opened = hashSize instanceof Opened ? hashSize : create(hashSize, options);
-    this.heap = opened.backing.heap;
-    this.backing = opened.backing;
+    super(opened);
     this.options = opened.options;
-    this.stacks = opened.options.stacks === true ? new Map() : undefined;
-    this.control = opened.handle >>> 2;
-    this.epochWord = this.control + EPOCH;
-    this.words = this.heap.u32;
-    this.epoch = NO_EPOCH;
-    this.first = 0;
-    this.factor = 0;
-    this.shift = 0;
-    this.multiplier = 0;
-    this.#refresh("attach");
   }
 
   /**
@@ -139,7 +97,7 @@ export class RmState {
     if ((u32[this.epochWord]! | 0) !== this.epoch) return this.#mallocSlowly(size);
     const ptr = this.backing.malloc(size);
     // A memory that has grown meanwhile has left nothing of the words: then nothing is found.
-    const slot = this.#slotOf(u32, ptr);
+    const slot = this.slotOf(u32, ptr);
     if ((u32[slot]! | 0) === (ptr | 0) && u32[slot + 1] === 0 && ptr !== NULL) {
       u32[slot + 1] = 1;
       return ptr;
@@ -148,27 +106,17 @@ export class RmState {
   }
 
   #mallocSlowly(size: number): Ptr {
-    this.#refresh("malloc");
+    this.refresh("malloc");
     return this.#track(this.backing.malloc(size));
   }
 
   /** Tracks what the backing has handed out. */
   #track(ptr: Ptr): Ptr {
-    const added = ptr === NULL ? TRACKED : this.#add("malloc", ptr, 1);
+    const added = ptr === NULL ? TRACKED : this.add("malloc", ptr, 1);
     if (added === TRACKED) return ptr;
     this.backing.free(ptr);
     if (added === NO_ROOM) return NULL;
     throw freedElsewhere(ptr, this.count(ptr));
-  }
-
-  /** The slot in which the search for a pointer ends: its own; else an empty one, whose counts are 0. */
-  #slotOf(u32: Uint32Array, ptr: number): number {
-    const hashed = Math.imul(ptr, this.multiplier) >>> HASH_SHIFT_BITS;
-    const home = (this.first + ((Math.imul(hashed, this.factor) >>> this.shift) << 1)) | 0;
-    // The home, or the slot behind it when the pointer is not there: without a branch, which could not be foreseen.
-    let slot = (home + 2 - ((Math.clz32(u32[home]! ^ ptr) >>> 5) << 1)) | 0;
-    for (let there = u32[slot]! | 0; there !== (ptr | 0) && there !== 0; there = u32[slot]! | 0) slot = (slot + 2) | 0;
-    return slot;
   }
 
   /**
@@ -181,11 +129,11 @@ export class RmState {
    * `ERR_INVALID_ARGUMENT` for anything but a number, and for another deallocator; `ERR_DESTROYED`
    */
   attach(ptr: Ptr, deallocator?: Deallocator): boolean {
-    this.#refresh("attach");
+    this.refresh("attach");
     if (typeof ptr !== "number") throw notANumber("attach", ptr);
     const index = deallocator === undefined ? 0 : this.#indexOf(deallocator);
     if (!isAddress(ptr)) throw noAddress("attach", ptr);
-    const added = this.#add("attach", ptr, ((index << DEALLOCATOR_SHIFT_BITS) | 1) >>> 0);
+    const added = this.add("attach", ptr, ((index << DEALLOCATOR_SHIFT_BITS) | 1) >>> 0);
     if (added === REFUSED) throw trackedAlready("attach", ptr, this.count(ptr));
     return added === TRACKED;
   }
@@ -194,23 +142,6 @@ export class RmState {
     const index = (this.options.deallocators ?? []).indexOf(deallocator) + 1;
     if (index > 0) return index;
     throw badArgument("attach", "the deallocator", deallocator, "one of those that the state was made with");
-  }
-
-  /** Puts a pointer into the table, which is cleared or replaced where it has to be. */
-  #add(call: string, ptr: Ptr, counts: number): number {
-    for (;;) {
-      const u32 = this.#refresh(call);
-      const slot = this.#slotOf(u32, ptr);
-      if (u32[slot + 1] !== 0) return REFUSED;
-      if (u32[slot] === ptr) {
-        u32[slot + 1] = counts;
-        break;
-      }
-      if (insert(u32, this.control, ptr, counts)) break;
-      if (!makeRoom(this.backing, this.control)) return NO_ROOM;
-    }
-    this.stacks?.set(ptr, stackHere());
-    return TRACKED;
   }
 
   /**
@@ -229,7 +160,7 @@ export class RmState {
       ((ptr | 0) === ptr || ptr >>> 0 === ptr) &&
       (u32[this.epochWord]! | 0) === this.epoch
     ) {
-      const slot = this.#slotOf(u32, ptr);
+      const slot = this.slotOf(u32, ptr);
       const counts = u32[slot + 1]!;
       const count = counts & REFERENCES;
       if (count !== 0 && count < REFERENCES - 1) {
@@ -241,7 +172,7 @@ export class RmState {
   }
 
   #retainSlowly(ptr: Ptr): number {
-    const slot = this.#find("retain", ptr);
+    const slot = this.find("retain", ptr);
     if (slot === 0) throw untracked("retain", ptr);
     const u32 = this.words;
     const count = u32[slot + 1]! & REFERENCES;
@@ -267,7 +198,7 @@ export class RmState {
       ((ptr | 0) === ptr || ptr >>> 0 === ptr) &&
       (u32[this.epochWord]! | 0) === this.epoch
     ) {
-      const slot = this.#slotOf(u32, ptr);
+      const slot = this.slotOf(u32, ptr);
       const counts = u32[slot + 1]!;
       if (counts === 1) {
         u32[slot + 1] = 0;
@@ -289,7 +220,7 @@ export class RmState {
   }
 
   #releaseSlowly(ptr: Ptr): number {
-    const slot = this.#find("release", ptr);
+    const slot = this.find("release", ptr);
     if (slot === 0) throw untracked("release", ptr);
     const counts = this.words[slot + 1]!;
     const count = counts & REFERENCES;
@@ -314,7 +245,7 @@ export class RmState {
 
   /** Tracks again what could not be freed, unless the state has been destroyed or the pointer attached anew meanwhile. */
   #restore(ptr: Ptr, counts: number): void {
-    if (!this.isDestroyed) this.#add("release", ptr, counts);
+    if (!this.isDestroyed) this.add("release", ptr, counts);
   }
 
   /**
@@ -325,7 +256,7 @@ export class RmState {
    * @throws HeapError as `retain` does
    */
   detach(ptr: Ptr): number {
-    const slot = this.#find("detach", ptr);
+    const slot = this.find("detach", ptr);
     if (slot === 0) throw untracked("detach", ptr);
     const count = this.words[slot + 1]! & REFERENCES;
     this.words[slot + 1] = 0;
@@ -346,16 +277,8 @@ export class RmState {
 
   /** @internal What the table has beside a pointer; 0 when it is not tracked. */
   countsOf(ptr: Ptr): number {
-    const slot = this.#find("count", ptr);
+    const slot = this.find("count", ptr);
     return slot === 0 ? 0 : this.words[slot + 1]!;
-  }
-
-  /** The slot of a tracked pointer; 0 for all others. Sees what has changed since. */
-  #find(call: string, ptr: Ptr): number {
-    const u32 = this.#refresh(call);
-    if (typeof ptr !== "number") throw notANumber(call, ptr);
-    const slot = isAddress(ptr) ? this.#slotOf(u32, ptr) : 0;
-    return slot !== 0 && u32[slot + 1] !== 0 ? slot : 0;
   }
 
   /**
@@ -441,49 +364,18 @@ export class RmState {
     backing.free(asPtr(control * 4));
   }
 
-  #reportLeaks(): void {
-    const leaks = leaksOf(this);
-    if (leaks !== undefined) this.say(leaks);
-  }
-
   /** As `destroy`, for `using`; harmless when the state is gone. */
   [Symbol.dispose](): void {
     if (!this.isDestroyed) this.destroy();
   }
 
-  /** @internal */
-  get isDestroyed(): boolean {
-    return this.heap.u32[this.control] !== MAGIC;
-  }
-
-  /** @internal The heap's words, after a look at the magic. */
-  expectAlive(call: string): Uint32Array {
-    const { u32 } = this.heap;
-    if (u32[this.control] !== MAGIC) throw destroyed(call);
-    return u32;
-  }
-
-  /** Sees what has changed since: views, table. */
-  #refresh(call: string): Uint32Array {
-    const u32 = this.expectAlive(call);
-    if (u32 === this.words && (u32[this.epochWord]! | 0) === this.epoch) return u32;
-    const { first, factor, shift, multiplier } = tableOf(u32, this.control);
-    this.words = u32;
-    this.epoch = this.stacks === undefined ? u32[this.epochWord]! | 0 : NO_EPOCH;
-    this.first = first;
-    this.factor = factor;
-    this.shift = shift;
-    this.multiplier = multiplier | 0;
-    return u32;
+  #reportLeaks(): void {
+    const leaks = leaksOf(this);
+    if (leaks !== undefined) this.say(leaks);
   }
 
   /** @internal */
   say(message: string): void {
     (this.options.report ?? console.error)(message);
   }
-}
-
-/** What can be tracked: an address other than `NULL`. */
-function isAddress(ptr: number): boolean {
-  return ptr >>> 0 === ptr && ptr !== NULL;
 }
