@@ -100,7 +100,8 @@ export class ApfAllocator extends Cursor implements Allocator {
         const word = (u32[(this.map + (ptr >>> 12) * 4) | 0]! + (ptr >>> 8)) | 0;
         const bits = u32[word]!;
         const bit = 1 << (ptr >>> 3);
-        if ((bits & bit) === 0) {
+        // Not undefined: another object has replaced the map.
+        if ((bits & bit) === 0 && bits >= 0) {
           u32[record] = (tally - ALLOCATION) | 0;
           u32[word] = bits | bit;
           return (ptr >>> 0) as Ptr;

@@ -7,7 +7,7 @@ import { type Allocator, alignedAllocFrom, HeapError, NULL, type Ptr } from "@he
 
 import { defaultAllocator } from "./default-allocator.ts";
 import { badArgument, show, shown } from "./misuse.ts";
-import { childrenOf, copy, drop, type Held, isHeld } from "./owning.ts";
+import { type AnyHeld, childrenOf, copy, drop, type Held, isHeld } from "./owning.ts";
 
 /** Where the block of an {@link AutoPtr} is from. */
 export interface AutoPtrOptions {
@@ -18,7 +18,7 @@ export interface AutoPtrOptions {
 /** What is to be freed when its owner was forgotten. */
 interface Forgotten {
   readonly allocator: Allocator;
-  readonly type: Held<never>;
+  readonly type: AnyHeld;
   readonly ptr: Ptr;
 }
 
@@ -69,7 +69,7 @@ export class AutoPtr<T> {
     this.#allocator = allocator;
     this.#type = type;
     this.#ptr = ptr;
-    registry.register(this, { allocator, type: type as Held<never>, ptr }, this);
+    registry.register(this, { allocator, type: type, ptr }, this);
     freeForgotten();
   }
 
@@ -129,9 +129,9 @@ export class AutoPtr<T> {
   set value(value: T) {
     const ptr = this.#expectOwned("value");
     const { heap } = this.#allocator;
-    const before = childrenOf(heap, this.#type as Held<never>, ptr);
+    const before = childrenOf(heap, this.#type, ptr);
     this.#type.write(heap, ptr, value);
-    const after = new Set(childrenOf(heap, this.#type as Held<never>, ptr).map(([child]) => child));
+    const after = new Set(childrenOf(heap, this.#type, ptr).map(([child]) => child));
     for (const [child, type] of before) if (!after.has(child)) drop(this.#allocator, type, child);
   }
 
@@ -176,18 +176,19 @@ export class AutoPtr<T> {
    */
   clone(): AutoPtr<T> {
     const ptr = this.#expectOwned("clone");
-    return new AutoPtr(KEY, this.#allocator, this.#type, copy(this.#allocator, this.#type as Held<never>, ptr));
+    return new AutoPtr(KEY, this.#allocator, this.#type, copy(this.#allocator, this.#type, ptr));
   }
 
   /** The value in words. */
   toString(): string {
     const { value } = this;
-    return typeof value === "object" && value !== null ? JSON.stringify(value) : String(value);
+    if (typeof value !== "object" || value === null) return String(value);
+    return JSON.stringify(value, (_, part: unknown) => (typeof part === "bigint" ? String(part) : part));
   }
 
   /** Frees the block and all that it owns; harmless when it is not this object's any more. */
   [Symbol.dispose](): void {
-    if (this.#ptr !== NULL) drop(this.#allocator, this.#type as Held<never>, this.#release("dropped"));
+    if (this.#ptr !== NULL) drop(this.#allocator, this.#type, this.#release("dropped"));
   }
 
   #release(end: string): Ptr {

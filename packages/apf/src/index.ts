@@ -12,7 +12,7 @@ export {
   no_tuning,
 } from "./apfmalloc.ts";
 export { AutoPtr, type AutoPtrOptions } from "./auto-ptr.ts";
-export { type Held, type Owned, owning } from "./owning.ts";
+export { type AnyHeld, type Held, type Owned, owning } from "./owning.ts";
 
 // The allocator
 export { ApfAllocator } from "./apf-allocator.ts";

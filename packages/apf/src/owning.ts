@@ -17,21 +17,27 @@ import { alignedAllocFrom } from "@heapwright/core";
 
 import { badArgument } from "./misuse.ts";
 
-/** What reads and writes a value in a heap: every codec of core, and what {@link owning} makes of one. */
-export interface Held<T> {
+/** What lies in a heap, whatever its values are. */
+export interface AnyHeld {
   /** Bytes. */
   readonly size: number;
   /** Bytes, a power of two. */
   readonly align: number;
+  read(heap: Heap<HeapBuffer>, ptr: Ptr): unknown;
+  write(heap: Heap<HeapBuffer>, ptr: Ptr, value: never): void;
+}
+
+/** What reads and writes a value in a heap: every codec of core, and what {@link owning} makes of one. */
+export interface Held<T> extends AnyHeld {
   read(heap: Heap<HeapBuffer>, ptr: Ptr): T;
   write(heap: Heap<HeapBuffer>, ptr: Ptr, value: T): void;
 }
 
 /** What the pointers in a value own: of one that is a pointer itself, the type; of a struct, the types by field. */
-export type Owned = Held<never> | Readonly<Record<string, Held<never>>>;
+export type Owned = AnyHeld | Readonly<Record<string, AnyHeld>>;
 
 /** A pointer in a value: how far from its beginning, and what it owns. */
-type Part = readonly [offset: number, type: Held<never>];
+type Part = readonly [offset: number, type: AnyHeld];
 
 /** A codec together with what the pointers in its values own. */
 class Owning<T> implements Held<T> {
@@ -95,17 +101,17 @@ export function owning<T>(codec: Codec<T>, owned: () => Owned): Held<T> {
 }
 
 /** Whether something reads and writes values. */
-export function isHeld(value: unknown): value is Held<never> {
+export function isHeld(value: unknown): value is AnyHeld {
   if (typeof value !== "object" || value === null) return false;
-  const { size, align, read, write } = value as Partial<Record<keyof Held<never>, unknown>>;
+  const { size, align, read, write } = value as Partial<Record<keyof AnyHeld, unknown>>;
   const hasMethods = typeof read === "function" && typeof write === "function";
   return hasMethods && typeof size === "number" && typeof align === "number";
 }
 
 /** The blocks that a value owns, `NULL` left out. */
-export function childrenOf(heap: Heap<HeapBuffer>, type: Held<never>, ptr: Ptr): [child: Ptr, type: Held<never>][] {
+export function childrenOf(heap: Heap<HeapBuffer>, type: AnyHeld, ptr: Ptr): [child: Ptr, type: AnyHeld][] {
   if (!(type instanceof Owning)) return [];
-  const children: [Ptr, Held<never>][] = [];
+  const children: [Ptr, AnyHeld][] = [];
   for (const [offset, part] of (type as Owning<unknown>).parts) {
     const child = asPtr(heap.u32[(ptr + offset) >>> 2] ?? NULL);
     if (child !== NULL) children.push([child, part]);
@@ -114,8 +120,8 @@ export function childrenOf(heap: Heap<HeapBuffer>, type: Held<never>, ptr: Ptr):
 }
 
 /** Frees a block and all that its value owns, however deep. */
-export function drop(allocator: Allocator, type: Held<never>, ptr: Ptr): void {
-  const left: [Ptr, Held<never>][] = [[ptr, type]];
+export function drop(allocator: Allocator, type: AnyHeld, ptr: Ptr): void {
+  const left: [Ptr, AnyHeld][] = [[ptr, type]];
   for (let next = left.pop(); next !== undefined; next = left.pop()) {
     const [block, its] = next;
     left.push(...childrenOf(allocator.heap, its, block));
@@ -129,9 +135,9 @@ export function drop(allocator: Allocator, type: Held<never>, ptr: Ptr): void {
  * @returns the copy
  * @throws HeapError `ERR_OUT_OF_MEMORY` when there is no room for all of it; nothing of the copy is left then
  */
-export function copy(allocator: Allocator, type: Held<never>, ptr: Ptr): Ptr {
+export function copy(allocator: Allocator, type: AnyHeld, ptr: Ptr): Ptr {
   const made: Ptr[] = [];
-  const copyOf = (block: Ptr, its: Held<never>): Ptr => {
+  const copyOf = (block: Ptr, its: AnyHeld): Ptr => {
     const clone = alignedAllocFrom(allocator, its.align, its.size);
     if (clone === NULL) {
       for (const each of made) allocator.free(each);
@@ -142,7 +148,7 @@ export function copy(allocator: Allocator, type: Held<never>, ptr: Ptr): Ptr {
     return clone;
   };
   const root = copyOf(ptr, type);
-  const left: [Ptr, Held<never>][] = [[root, type]];
+  const left: [Ptr, AnyHeld][] = [[root, type]];
   for (let next = left.pop(); next !== undefined; next = left.pop()) {
     const [block, its] = next;
     // The copy still points to what the original owns.

@@ -39,7 +39,7 @@ const ONE = 1 << COUNT_SHIFT_BITS;
 export function fetch(apf: Cursor, record: number, sizeClass: number, wanted: number): number {
   const count = widen(apf, record, wanted) ? wanted : Math.min(wanted, apf.heap.u32[record + CAPACITY]!);
   prepare(apf.heap.u32, record, count);
-  noteTransfer(apf.heap.u32, record, 0);
+  noteTransfer(apf, record, 0);
   let taken = 0;
   while (taken < count) {
     let descriptor = apf.heap.u32[record + PARTIAL_LIST]!;
@@ -48,7 +48,7 @@ export function fetch(apf: Cursor, record: number, sizeClass: number, wanted: nu
     taken += take(apf, record, descriptor, count - taken);
   }
   if (taken === 0) return 0;
-  noteTransfer(apf.heap.u32, record, taken);
+  noteTransfer(apf, record, taken);
   apf.heap.u32[record + FETCHES]! += 1;
   return taken;
 }
@@ -108,7 +108,7 @@ export function giveBack(apf: Cursor, record: number, count: number): void {
   if (count === 0) return;
   const { control } = apf;
   const { u32 } = apf.heap;
-  noteTransfer(u32, record, -count);
+  noteTransfer(apf, record, -count);
   for (let i = 0; i < count; i += 1) {
     const ptr = pop(u32, record);
     const descriptor = superblockAt(u32, control, ptr);

@@ -191,9 +191,10 @@ function endBurst(apf: Cursor, u32: Uint32Array, record: number, tuner: number):
 }
 
 /** Called before blocks are returned from a cache, and before and after some are fetched, with how many more it holds. */
-export function noteTransfer(u32: Uint32Array, record: number, count: number): void {
+export function noteTransfer(apf: Cursor, record: number, count: number): void {
+  const { u32 } = apf.heap;
   const tuner = u32[record + TUNER]! >>> 2;
-  if (tuner === 0 || u32[tuner + STEPS] === 0) return;
+  if (tuner === 0 || u32[tuner + STEPS] === 0 || !isTuning(apf)) return;
   noteLow(u32, record, tuner);
   u32[tuner + OFFSET]! += count;
 }
@@ -284,15 +285,15 @@ function make(apf: Cursor, record: number): void {
 /** Stops the clocks of all classes. */
 export function pause(apf: Cursor): void {
   const { u32 } = apf.heap;
+  const isRunning = u32[apf.records + DEPTH] === 0;
+  if (isRunning) for (const record of classRecords(apf)) noteTransfer(apf, record, -cachedCount(u32, record));
   u32[apf.records + DEPTH]! += 1;
-  if (u32[apf.records + DEPTH] !== 1) return;
-  for (let sizeClass = 1; sizeClass < CLASS_COUNT; sizeClass += 1) {
-    const record = apf.records + sizeClass * RECORD_WORDS;
-    noteTransfer(u32, record, -cachedCount(u32, record));
+  if (!isRunning) return;
+  for (const [i, record] of classRecords(apf).entries()) {
     u32[record + HELD] = u32[record]! & ~ROOM_MASK;
     u32[record + HELD_DUE] = u32[record + DUE]!;
     letPass(u32, record, MAX_LEFT);
-    adjustLimit(apf, record, sizeClass);
+    adjustLimit(apf, record, i + 1);
   }
 }
 
@@ -301,13 +302,18 @@ export function resume(apf: Cursor): void {
   const { u32 } = apf.heap;
   u32[apf.records + DEPTH]! -= 1;
   if (u32[apf.records + DEPTH] !== 0) return;
-  for (let sizeClass = 1; sizeClass < CLASS_COUNT; sizeClass += 1) {
-    const record = apf.records + sizeClass * RECORD_WORDS;
+  for (const [i, record] of classRecords(apf).entries()) {
     u32[record] = (u32[record]! & ROOM_MASK) | u32[record + HELD]!;
     u32[record + DUE] = u32[record + HELD_DUE]!;
-    noteTransfer(u32, record, cachedCount(u32, record));
-    adjustLimit(apf, record, sizeClass);
+    markAll(u32, record);
+    noteTransfer(apf, record, cachedCount(u32, record));
+    adjustLimit(apf, record, i + 1);
   }
+}
+
+/** The records of the classes 1 to 39. */
+function classRecords(apf: Cursor): number[] {
+  return Array.from({ length: CLASS_COUNT - 1 }, (_, i) => apf.records + (i + 1) * RECORD_WORDS);
 }
 
 /** Where a class stands. */

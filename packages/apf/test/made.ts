@@ -35,9 +35,19 @@ export function apfOf(options: ApfOptions = {}): ApfAllocator {
   return apf;
 }
 
+/** Ends a test. For what is asserted a million times, or under a condition. */
+export function fail(finding: string): never {
+  throw new Error(finding);
+}
+
+/** As `expect(found).toBe(wanted)`, for the same. */
+export function same(found: unknown, wanted: unknown): void {
+  if (!Object.is(found, wanted)) fail(`${String(found)}, not ${String(wanted)}`);
+}
+
 /** A block, which must be there. */
 export function got(ptr: Ptr): Ptr {
-  expect(ptr).not.toBe(NULL);
+  if (ptr === NULL) fail("no memory");
   return ptr;
 }
 

@@ -14,7 +14,13 @@ import { expect, test } from "vitest";
 
 import { ApfAllocator, type ApfOptions } from "../src/index.ts";
 
-const SIZES: readonly Distribution[] = [uniform(0, 600), uniform(0, 60), programSizes, uniform(0, 20_000), uniform(64, 64)];
+const SIZES: readonly Distribution[] = [
+  uniform(0, 600),
+  uniform(0, 60),
+  programSizes,
+  uniform(0, 20_000),
+  uniform(64, 64),
+];
 
 /** Short bursts and small targets, so that tuners do all they can do within a test. */
 function hurried(draw: () => number): ApfOptions {
