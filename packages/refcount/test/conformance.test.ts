@@ -118,16 +118,13 @@ test("10: out of memory for the block or for its entry: NULL, nothing is tracked
   expect(state.stats().pointers).toBe(0);
   // The next table is not to be had: sooner or later an entry finds no room.
   const ptrs: Ptr[] = [];
-  for (;;) {
+  const allocated = (): Ptr => {
     backing.left = 1;
-    const { liveBlocks } = backing.heap.stats();
-    const ptr = rm_malloc(state, 16);
-    if (ptr === NULL) {
-      expect(backing.heap.stats().liveBlocks).toBe(liveBlocks);
-      break;
-    }
-    ptrs.push(ptr);
-  }
+    return rm_malloc(state, 16);
+  };
+  const { liveBlocks } = backing.heap.stats();
+  for (let ptr = allocated(); ptr !== NULL; ptr = allocated()) ptrs.push(ptr);
+  expect(backing.heap.stats().liveBlocks).toBe(liveBlocks + ptrs.length);
   expect(ptrs.length).toBeGreaterThan(0);
   expect(state.stats().pointers).toBe(ptrs.length);
   state.check();

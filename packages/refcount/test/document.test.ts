@@ -11,15 +11,16 @@ import {
   rm_malloc,
   rm_release,
   rm_retain,
+  RmState,
 } from "../src/index.ts";
 import * as definition from "../src/state.ts";
 import { got, Spy, stateOf } from "./made.ts";
 
-/** Runs an example as it stands: on the default heap, which is as it was then. */
+/** Runs an example as it stands: on the default heap, which is to be as it was then. */
 function example(run: () => void): void {
-  const before = defaultHeap().stats();
+  const { liveBlocks, liveBytes } = defaultHeap().stats();
   run();
-  expect(defaultHeap().stats()).toMatchObject({ liveBlocks: before.liveBlocks, liveBytes: before.liveBytes });
+  expect(defaultHeap().stats()).toMatchObject({ liveBlocks, liveBytes });
 }
 
 describe("rm_malloc", () => {
@@ -76,7 +77,7 @@ describe("API: Initialization", () => {
     rm_retain(state, ptr);
     const copy = Heap.attach(heap.image());
     copy.setRoot("state", state.handle);
-    const twin = (state.constructor as typeof import("../src/index.ts").RmState).attach(copy, copy.root("state"));
+    const twin = RmState.attach(copy, copy.root("state"));
     expect(twin.count(ptr)).toBe(2);
     rm_release(twin, ptr);
     expect([state.count(ptr), twin.count(ptr)]).toEqual([2, 1]);
@@ -108,6 +109,7 @@ describe("API: Allocation and deallocation", () => {
     example(() => {
       const state = rm_create_state(RM_DEFAULT_HASH_SIZE);
       const buffer = got(rm_malloc(state, 2048));
+      expect(defaultHeap().usableSize(buffer)).toBeGreaterThanOrEqual(2048);
       rm_release(state, buffer);
       rm_destroy_state(state);
     });
