@@ -18,7 +18,7 @@ import {
   SHARED_PAGE_WORDS,
 } from "./layout.ts";
 import { badArgument, isCount } from "./misuse.ts";
-import { assign, biasOf, isCovered, reach, restart } from "./page-table.ts";
+import { assign, biasOf, isCovered, reachFor, restart } from "./page-table.ts";
 import { abandon, create, type Opened, outOfMemory, type PoolOptions } from "./pool.ts";
 
 const { offsets } = FIXED_CONTROL;
@@ -78,10 +78,7 @@ export function takeRegion(backing: Allocator, control: number): boolean {
   if (region === NULL) return false;
   const start = Math.ceil((region + REGION_BYTES + bitsBytes) / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
   const end = start + bytes;
-  if (!reach(backing, control, start, end)) {
-    backing.free(region);
-    return false;
-  }
+  if (!reachFor(backing, control, region, start, end)) return false;
   u32 = backing.heap.u32;
   const word = region >>> 2;
   const bits = word + REGION_BYTES / 4;

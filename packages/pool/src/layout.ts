@@ -17,18 +17,19 @@
  *   +36   last       the region taken last
  *   +40   deaths     of the heap's lock holders, when derived words were rebuilt   } 0 in a private heap
  *   +44   departures of the heap's agents, when what they held was given back     }
- *   +48   empty      16 zero words: the bits of every page without blocks
+ *   +48   pending    block of a region that the pool is about to have, 0: none
+ *   +52   empty      16 zero words: the bits of every page without blocks
  * ```
  *
  * ```text
  *   fixed                                            variadic
- *   +112  member   bytes from block to block         +112  growBytes  of a buffer, a multiple of 16
- *   +116  count    blocks of a region                +116  tolerance  percent, at most 101
- *   +120  pageWords of what is known of a page       +120  top        the rest of the last buffer, 0: none
- *   +124  head     the block freed last, 0: none     +124  marks      bit n of 64: ring n may hold blocks
- *   +128  carved   end of the blocks ever handed out +132  rings      next and prev of 64, by span / 16
- *   +132  end      end of the last region's blocks   +644  index      free index, see core's engine
- *   +136  magazines the first, 0: none
+ *   +116  member   bytes from block to block         +116  growBytes  of a buffer, a multiple of 16
+ *   +120  count    blocks of a region                +120  tolerance  percent, at most 101
+ *   +124  pageWords of what is known of a page       +124  top        the rest of the last buffer, 0: none
+ *   +128  head     the block freed last, 0: none     +128  marks      bit n of 64: ring n may hold blocks
+ *   +132  carved   end of the blocks ever handed out +136  rings      next and prev of 64, by span / 16
+ *   +136  end      end of the last region's blocks   +648  index      free index, see core's engine
+ *   +140  magazines the first, 0: none
  * ```
  *
  * The page table has a word for each page of 4 KiB from the pool's lowest to its highest: a bias, such that
@@ -132,6 +133,7 @@ interface CommonFields {
   readonly last: Word;
   readonly deaths: Word;
   readonly departures: Word;
+  readonly pending: Word;
   readonly empty: Words;
 }
 
@@ -157,6 +159,7 @@ const COMMON: CommonFields = {
   last: u32,
   deaths: u32,
   departures: u32,
+  pending: u32,
   empty: /* @__PURE__ */ array(u32, PAGE_BITS_WORDS),
 };
 

@@ -26,6 +26,7 @@ const LOWEST = offsets.lowest >>> 2;
 const LENGTH = offsets.length >>> 2;
 const TABLE_BLOCK = offsets.tableBlock >>> 2;
 const EMPTY = offsets.empty >>> 2;
+const PENDING = offsets.pending >>> 2;
 const HEADER_WORDS = 3;
 const PAGES = 1;
 const FIRST_PAGE = 2;
@@ -60,7 +61,7 @@ export function biasOf(u32: Uint32Array, control: number, address: number): numb
  * @param to - the address after the highest
  * @returns false, with nothing changed, when there is no room for a larger table
  */
-export function reach(backing: Allocator, control: number, from: number, to: number): boolean {
+function reach(backing: Allocator, control: number, from: number, to: number): boolean {
   let u32 = backing.heap.u32;
   const oldFirst = u32[control + LOWEST]! >>> PAGE_SHIFT_BITS;
   const oldCount = u32[control + LENGTH]! >>> PAGE_SHIFT_BITS;
@@ -90,6 +91,26 @@ export function reach(backing: Allocator, control: number, from: number, to: num
   u32[control + TABLE_BLOCK] = block;
   follow(u32, control);
   return true;
+}
+
+/**
+ * As {@link reach}, for the region in a block that the backing has just given; without room that is given back. Meanwhile the
+ * block is `pending`, so that a death loses it or the new table's, and not both.
+ */
+export function reachFor(backing: Allocator, control: number, block: Ptr, from: number, to: number): boolean {
+  backing.heap.u32[control + PENDING] = block;
+  const isReached = reach(backing, control, from, to);
+  backing.heap.u32[control + PENDING] = 0;
+  if (!isReached) backing.free(block);
+  return isReached;
+}
+
+/** Gives back, after a death, the region that the dead agent was about to add. */
+export function dropPending(backing: Allocator, control: number): void {
+  const { u32 } = backing.heap;
+  const block = asPtr(u32[control + PENDING]!);
+  u32[control + PENDING] = 0;
+  backing.free(block);
 }
 
 /** Writes what follows from the address of the table's block. */

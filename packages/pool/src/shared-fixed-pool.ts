@@ -13,6 +13,7 @@ import { blockBits, heldByte, isAtHand, recoverFixed } from "./fixed-regions.ts"
 import { FIXED_CONTROL, MAGAZINE } from "./layout.ts";
 import { batchOf, giveBackOfGone, magazineFor, magazinesOf, push, raiseLimit } from "./magazines.ts";
 import { corrupt, isCount } from "./misuse.ts";
+import { dropPending } from "./page-table.ts";
 import { Opened, type PoolBlock, type PoolStats } from "./pool.ts";
 
 const DEATHS = FIXED_CONTROL.offsets.deaths >>> 2;
@@ -273,6 +274,7 @@ export class SharedFixedPool extends FixedPool {
       const { control, inner, shared } = this;
       const { deaths } = this.lock;
       if (u32[control + DEATHS] !== deaths) {
+        dropPending(this.backing, control);
         recoverFixed(u32, control);
         u32[control + DEATHS] = deaths;
       }

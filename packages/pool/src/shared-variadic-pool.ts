@@ -7,6 +7,7 @@
 import { type Lock, NULL, type Ptr, type SharedHeap } from "@heapwright/core";
 
 import { VARIADIC_CONTROL } from "./layout.ts";
+import { dropPending } from "./page-table.ts";
 import { Opened, type PoolBlock, type PoolStats } from "./pool.ts";
 import { recoverVariadic } from "./variadic-buffers.ts";
 import { VariadicPool } from "./variadic-pool.ts";
@@ -99,6 +100,7 @@ export class SharedVariadicPool extends VariadicPool {
       const u32 = this.expectAlive(call);
       const { deaths } = this.lock;
       if (u32[this.control + DEATHS] !== deaths) {
+        dropPending(this.backing, this.control);
         recoverVariadic(u32, this.control);
         u32[this.control + DEATHS] = deaths;
       }

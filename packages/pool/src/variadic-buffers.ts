@@ -23,7 +23,7 @@ import {
   VARIADIC_REGION,
 } from "./layout.ts";
 import { badArgument, corrupt, isCount } from "./misuse.ts";
-import { assign, biasOf, emptyBias, isCovered, reach, restart } from "./page-table.ts";
+import { assign, biasOf, emptyBias, isCovered, reachFor, restart } from "./page-table.ts";
 import { abandon, create, type Opened, outOfMemory, type PoolOptions } from "./pool.ts";
 
 const { FREE, RESERVED } = STATE;
@@ -108,10 +108,7 @@ function takeRegion(backing: Allocator, control: number, bytes: number): number 
   }
   if (block === NULL) return 0;
   const end = region + total;
-  if (!reach(backing, control, region, end)) {
-    backing.free(block);
-    return 0;
-  }
+  if (!reachFor(backing, control, block, region, end)) return 0;
   const { u32 } = backing.heap;
   const word = region >>> 2;
   const bits = word + REGION_BYTES / 4;

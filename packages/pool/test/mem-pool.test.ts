@@ -40,9 +40,9 @@ test("what is damaged is reported, and the result is the document's", () => {
   const variadic = keep(pool_variadic_init(4096, 0, { backing: heapOf(), report }));
   const [a, b] = [got(pool_fixed_alloc(fixed)), got(pool_variadic_alloc(variadic, 100))];
   pool_fixed_free(fixed, a);
-  fixed.heap.u32[(fixed.handle >>> 2) + 31] = 17;
+  fixed.heap.u32[(fixed.handle >>> 2) + 32] = 17;
   expect(pool_fixed_alloc(fixed)).toBe(NULL);
-  fixed.heap.u32[(fixed.handle >>> 2) + 31] = a;
+  fixed.heap.u32[(fixed.handle >>> 2) + 32] = a;
   const tag = variadic.heap.u32[(b - 8) >>> 2]!;
   got(pool_variadic_alloc(variadic, 100));
   const right = (b + 104) >>> 2;
@@ -57,7 +57,7 @@ test("what is damaged is reported, and the result is the document's", () => {
 
 test("without report it is console.error, as it is at the call", () => {
   const pool = fixedPool(32, 4);
-  const word = (pool.handle >>> 2) + 31;
+  const word = (pool.handle >>> 2) + 32;
   pool.heap.u32[word] = 17;
   const error = vi.spyOn(console, "error").mockImplementation(() => {});
   expect(pool_fixed_alloc(pool)).toBe(NULL);

@@ -474,9 +474,9 @@ describe("a worker that dies before any of its stores leaves a sound", () => {
   });
 });
 
-// It has two blocks in hand there, the buffer and the larger table.
+// It has two blocks in hand there, the buffer and the larger table, and loses one.
 describe("a worker that dies where the page table grows", () => {
-  it.fails("leaves a fixed pool that has lost one block", async () => {
+  it("leaves a fixed pool that has lost one block", async () => {
     const operation = does(
       openFixed(false),
       (props, { main }) => {
@@ -488,7 +488,7 @@ describe("a worker that dies where the page table grows", () => {
     );
     expect(await crash(operation, counts.fixed)).toBeGreaterThan(100);
   });
-  it.fails("leaves a variadic pool that has lost one block", async () => {
+  it("leaves a variadic pool that has lost one block", async () => {
     const operation = does(
       openVariadic(4096),
       (props, { main }) => {
