@@ -46,11 +46,11 @@
  *  5. A tracked pointer has references, and a deallocator that has been registered.
  *  6. Conservation: `used` == slots that are not empty <= 15/32 of the homes.
  *
- * Store order: `ptr` and `counts` in the table that `table` leads to are the truth, `used` is derived. A new pointer's `counts`
- * are stored before its `ptr`; what is released or detached is so with one store to `counts`; a new table is filled before one
- * store to `table` makes it the state's. Only clearing moves entries: up, first `ptr` and then `counts`, and then the old
- * `counts` become 0. Cut short, it leaves at most one tracked pointer in a slot behind one of its own that is not tracked;
- * `recover()` moves it.
+ * Store order: `ptr` and `counts` in the table that `table` leads to are the truth, `used` is derived. A pointer is stored
+ * before its counts, so that it is in its slot but not tracked; what is released or detached is so with one store to `counts`; a
+ * new table is filled before one store to `table` makes it the state's. Only clearing moves entries, up: `ptr`, `counts`, and then
+ * the old `counts` become 0. Cut short, it leaves at most one pointer in two slots, of which the second alone may say that it is
+ * tracked; `recover()` moves that.
  *
  * @module
  */

@@ -9,15 +9,7 @@ import { checkState } from "./check.ts";
 import { create, type Deallocator, deallocatorOf, open, Opened, type RmOptions } from "./control.ts";
 import { blocksOf, dumpOf, leaksOf, type RmBlock, type RmStats, statsOf } from "./inspect.ts";
 import { RM_DEFAULT_HASH_SIZE } from "./layout.ts";
-import {
-  badArgument,
-  freedElsewhere,
-  noAddress,
-  notANumber,
-  saturated,
-  trackedAlready,
-  untracked,
-} from "./misuse.ts";
+import { badArgument, freedElsewhere, noAddress, notANumber, saturated, trackedAlready, untracked } from "./misuse.ts";
 import { recoverState } from "./recover.ts";
 import { RmReference } from "./rm-reference.ts";
 import { isAddress, NO_ROOM, REFUSED, TableCursor, TRACKED } from "./table-cursor.ts";

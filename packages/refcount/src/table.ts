@@ -112,8 +112,8 @@ function place(u32: Uint32Array, table: Table, ptr: number, counts: number): num
   const slot = slotOf(u32, table, ptr);
   const distance = (slot - homeOf(table, ptr)) / SLOT_WORDS;
   if (distance >= PROBE_LIMIT_SLOTS) return distance;
-  u32[slot + COUNTS] = counts;
   u32[slot] = ptr;
+  u32[slot + COUNTS] = counts;
   return distance;
 }
 
@@ -143,8 +143,8 @@ export function countTracked(u32: Uint32Array, { first, end }: Table): number {
   return tracked;
 }
 
-/** Takes what is not tracked out of the table, in place. */
-function clear(u32: Uint32Array, control: number): void {
+/** Takes what is not tracked out of the table, in place. O(homes). */
+export function clear(u32: Uint32Array, control: number): void {
   const table = tableOf(u32, control);
   let used = 0;
   for (let slot = table.first; slot < table.end; slot += SLOT_WORDS) {
