@@ -18,7 +18,7 @@ import {
   SHARED_PAGE_WORDS,
 } from "./layout.ts";
 import { badArgument, isCount } from "./misuse.ts";
-import { assign, biasOf, isCovered, reachFor, restart } from "./page-table.ts";
+import { assign, biasOf, isCovered, reachFor, rebuildTable } from "./page-table.ts";
 import { abandon, create, type Opened, outOfMemory, type PoolOptions } from "./pool.ts";
 
 const { offsets } = FIXED_CONTROL;
@@ -129,14 +129,20 @@ export function heldByte(u32: Uint32Array, control: number, ptr: number): number
  * Idempotent: cut short, it is done again.
  */
 export function recoverFixed(u32: Uint32Array, control: number): void {
-  restart(u32, control);
+  const stride = u32[control + PAGE_WORDS]!;
+  const regions = [...regionsOf(u32, control)].map((region) => ({
+    from: u32[(region >>> 2) + START]!,
+    to: u32[(region >>> 2) + REGION_END]!,
+    bits: (region + REGION_BYTES) >>> 2,
+    stride,
+  }));
+  rebuildTable(u32, control, regions);
   const member = u32[control + MEMBER]!;
   u32[control + HEAD] = 0;
   u32[control + LAST] = 0;
   for (const region of regionsOf(u32, control)) {
     const word = region >>> 2;
     const [start, end] = [u32[word + START]!, u32[word + REGION_END]!];
-    assign(u32, control, start, end, word + REGION_BYTES / 4, u32[control + PAGE_WORDS]!);
     let ptr = start;
     for (; ptr < end; ptr += member) {
       const bits = blockBits(u32, control, ptr);

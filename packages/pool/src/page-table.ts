@@ -127,13 +127,38 @@ function tableOf(block: number, first: number): number {
   return ((block >>> 2) + HEADER_WORDS - first) >>> 0;
 }
 
-/** Rebuilds the table's words in the control block and empties it, after a death: the regions are to be assigned again. */
-export function restart(u32: Uint32Array, control: number): void {
+/** Where the bits of a region's pages lie. */
+export interface PageBits {
+  /** Lowest address, and the address after the highest. */
+  readonly from: number;
+  readonly to: number;
+  /** Word address of the bits of the first page, and words from there to those of the next. */
+  readonly bits: number;
+  readonly stride: number;
+}
+
+/**
+ * Rebuilds the table after a death. Agents that do not hold the lock read it meanwhile: what was right is not touched.
+ *
+ * @param regions - in the order they were taken
+ */
+export function rebuildTable(u32: Uint32Array, control: number, regions: readonly PageBits[]): void {
   follow(u32, control);
   const table = u32[control + TABLE]!;
   const first = u32[control + LOWEST]! >>> PAGE_SHIFT_BITS;
-  const end = first + (u32[control + LENGTH]! >>> PAGE_SHIFT_BITS);
-  for (let page = first; page < end; page += 1) u32[(table + page) | 0] = emptyBias(control, page);
+  const count = u32[control + LENGTH]! >>> PAGE_SHIFT_BITS;
+  const biases = Uint32Array.from({ length: count }, (_, at) => emptyBias(control, first + at));
+  for (const { from, to, bits, stride } of regions) {
+    const start = from >>> PAGE_SHIFT_BITS;
+    for (let page = start; page <= (to - 1) >>> PAGE_SHIFT_BITS; page += 1) {
+      const isTaken = biases[page - first] !== emptyBias(control, page);
+      if (!isTaken) biases[page - first] = bits + (page - start) * stride - page * PAGE_BITS_WORDS;
+    }
+  }
+  biases.forEach((bias, at) => {
+    const word = (table + first + at) | 0;
+    if (u32[word] !== bias) u32[word] = bias;
+  });
 }
 
 /**

@@ -151,15 +151,16 @@ export class SharedFixedPool extends FixedPool {
   #refill(size: number): Ptr {
     const outer = this.#enter("malloc");
     try {
-      const { inner, head } = this;
+      const { inner } = this;
       if (!isCount(size) || size > this.memberSize || !this.#equip()) return inner.malloc(size);
       const { u32 } = this.heap;
       const first = u32[this.head]!;
       if (first !== 0) {
         // What malloc() would not take: it did not know the magazine or the page, or something wrote into the block.
-        const isNews = this.refresh() || this.u8 !== this.heap.u8 || this.head !== head;
+        this.refresh();
         this.u8 = this.heap.u8;
-        if (isNews) return this.malloc(size);
+        const isBlock = blockBits(u32, this.control, first) === BOTH;
+        if (isBlock && this.u8[heldByte(u32, this.control, first)] === 1) return this.malloc(size);
         throw corrupt("malloc", first);
       }
       const magazine = this.head - HEAD;

@@ -23,7 +23,7 @@ import {
   VARIADIC_REGION,
 } from "./layout.ts";
 import { badArgument, corrupt, isCount } from "./misuse.ts";
-import { assign, biasOf, emptyBias, isCovered, reachFor, restart } from "./page-table.ts";
+import { assign, biasOf, emptyBias, isCovered, reachFor, rebuildTable } from "./page-table.ts";
 import { abandon, create, type Opened, outOfMemory, type PoolOptions } from "./pool.ts";
 
 const { FREE, RESERVED } = STATE;
@@ -170,16 +170,16 @@ export function blockAround(u32: Uint32Array, control: number, address: number):
  * their blocks say what there is. Idempotent: cut short, it is done again.
  */
 export function recoverVariadic(u32: Uint32Array, control: number): void {
-  restart(u32, control);
+  const regions = [...regionsOf(u32, control)].map((region) => ({
+    from: region,
+    to: u32[(region >>> 2) + END]!,
+    bits: (region + REGION_BYTES) >>> 2,
+    stride: PAGE_BITS_WORDS,
+  }));
+  rebuildTable(u32, control, regions);
   clearFree(u32, control);
-  u32[control + LAST] = 0;
-  for (const region of regionsOf(u32, control)) {
-    const word = region >>> 2;
-    const bits = word + REGION_BYTES / 4;
-    u32.fill(0, bits, firstBuffer(u32, region) >>> 2);
-    assign(u32, control, region, u32[word + END]!, bits);
-    u32[control + LAST] = region;
-  }
+  u32[control + LAST] = regions.at(-1)?.from ?? 0;
+  for (const { from, bits } of regions) u32.fill(0, bits, firstBuffer(u32, from) >>> 2);
   for (const buffer of buffersOf(u32, control)) {
     const top = u32[control + TOP]!;
     if (top !== 0) fileFree(u32, control, top, spanOf(u32, top));
