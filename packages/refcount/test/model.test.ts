@@ -78,6 +78,7 @@ function run(seed: number, operations: number, maxLive: number, check: (operatio
   state.destroy();
   heap.check();
   expect(heap.stats().liveBlocks).toBe(own.length);
+  for (const [ptr] of own) heap.free(ptr);
   return done;
 }
 

@@ -80,6 +80,7 @@ test("iteration shows what is tracked, and the state may change meanwhile", () =
   expect(state.stats()).toMatchObject({ pointers: 400, references: 450 });
   expect(state.stats().longestProbe).toBeLessThanOrEqual(64);
   expect(state.dump().split("\n")).toHaveLength(2 + 400);
+  for (const { ptr, count } of state) for (let i = 0; i < count; i += 1) state.release(ptr);
 });
 
 test("hold gives a reference that `using` releases, or keeps", () => {
@@ -172,6 +173,7 @@ describe("leaks", () => {
       expect(report).toContain(`  0x${b.toString(16)}: 2 references`);
       expect(/rm-state\.test/.test(report)).toBe(stacks);
       expect(lines.length > 3).toBe(stacks);
+      for (const ptr of [a, b]) heap.free(ptr);
     }
   });
 
@@ -185,7 +187,7 @@ describe("leaks", () => {
     other.destroy();
     expect(error).not.toHaveBeenCalled();
     error.mockRestore();
-    expect(ptr).not.toBe(NULL);
+    state.heap.free(ptr);
   });
 });
 
@@ -316,4 +318,226 @@ test("use after destroy is noticed by every method, and changes nothing", () => 
     }
   });
   state[Symbol.dispose]();
+});
+
+describe("a last release", () => {
+  test("that the backing refuses changes no byte", () => {
+    const state = stateOf(16);
+    const ptr = got(state.malloc(40));
+    state.heap.free(ptr);
+    unchanged(state.heap, () => expect(() => state.release(ptr)).toThrow(code("ERR_DOUBLE_FREE")));
+    state.attach(asPtr(ptr + 8));
+    unchanged(state.heap, () => expect(() => state.release(asPtr(ptr + 8))).toThrow(code("ERR_DOUBLE_FREE")));
+    state.detach(ptr);
+    state.detach(asPtr(ptr + 8));
+  });
+
+  test("whose deallocator fills the table and throws leaves the pointer as it was", () => {
+    const thrown = new Error("no");
+    const deallocator = (ptr: Ptr): void => {
+      for (let i = 1; i <= 1000; i += 1) state.attach(asPtr(ptr + i));
+      throw thrown;
+    };
+    const state: RmState = stateOf(8, { deallocators: [deallocator] });
+    state.attach(asPtr(4000), deallocator);
+    expect(() => state.release(asPtr(4000))).toThrow(thrown);
+    expect(state.stats()).toMatchObject({ pointers: 1001, references: 1001 });
+    for (const { ptr } of state) state.detach(ptr);
+  });
+
+  test("whose deallocator attaches the pointer anew, and throws, leaves it at that", () => {
+    const deallocator = (ptr: Ptr): void => {
+      state.attach(ptr);
+      state.retain(ptr);
+      throw new Error("no");
+    };
+    const state: RmState = stateOf(8, { deallocators: [deallocator] });
+    state.attach(asPtr(8), deallocator);
+    expect(() => state.release(asPtr(8))).toThrow("no");
+    expect([...state]).toEqual([{ ptr: 8, count: 2, deallocator: undefined, stack: undefined }]);
+    state.detach(asPtr(8));
+  });
+
+  test("may destroy the state", () => {
+    const deallocators = [
+      (): void => state.destroy(),
+      (): void => {
+        state.destroy();
+        throw new Error("and that");
+      },
+    ];
+    let state = stateOf(8, { deallocators });
+    state.attach(asPtr(8), deallocators[0]);
+    expect(state.release(asPtr(8))).toBe(0);
+    expect(state.isDestroyed).toBe(true);
+    state = stateOf(8, { deallocators });
+    state.attach(asPtr(8), deallocators[1]);
+    expect(() => state.release(asPtr(8))).toThrow("and that");
+    expect(state.isDestroyed).toBe(true);
+  });
+});
+
+describe("iteration", () => {
+  test("may release what it meets, and ends when the state does", () => {
+    const state = stateOf(8);
+    for (let i = 0; i < 50; i += 1) state.retain(got(state.malloc(i)));
+    for (const { ptr, count } of state) for (let i = 0; i < count; i += 1) state.release(ptr);
+    expect(state.stats().pointers).toBe(0);
+    for (let i = 1; i <= 5; i += 1) state.attach(asPtr(i));
+    let met = 0;
+    for (const { ptr } of state) {
+      met += 1;
+      if (met === 1) for (const other of [1, 2, 3, 4, 5]) if (other !== ptr) state.detach(asPtr(other));
+    }
+    expect(met).toBe(1);
+    for (const _ of state) state.destroy();
+    expect(state.isDestroyed).toBe(true);
+  });
+});
+
+describe("a scope that goes wrong", () => {
+  test("releases the rest, and says what was first", () => {
+    const state = stateOf();
+    const ptrs: Ptr[] = [];
+    const act = () =>
+      rm_scope(state, (scope) => {
+        for (let i = 0; i < 3; i += 1) ptrs.push(got(scope.malloc(8)));
+        state.release(ptrs[1] ?? NULL);
+      });
+    expect(act).toThrow(/^release\(0x[0-9a-f]+\): not tracked/);
+    expect(ptrs).toHaveLength(3);
+    expect(state.stats().pointers).toBe(0);
+    const thrown = new Error("mine");
+    expect(() =>
+      rm_scope(state, (scope) => {
+        state.release(got(scope.malloc(8)));
+        throw thrown;
+      }),
+    ).toThrow(thrown);
+  });
+
+  test("after a promise that is rejected, too", async () => {
+    const state = stateOf();
+    const pending = rm_scope(state, async (scope) => {
+      got(scope.malloc(8));
+      await Promise.resolve();
+      throw new Error("later");
+    });
+    await expect(pending).rejects.toThrow("later");
+    expect(state.stats().pointers).toBe(0);
+  });
+
+  test("keep gives back what the scope holds, and nothing else", () => {
+    const state = stateOf();
+    const outside = got(state.malloc(8));
+    rm_scope(state, (scope) => {
+      expect(() => scope.keep(outside)).toThrow(code("ERR_INVALID_POINTER"));
+      scope.retain(outside);
+      scope.retain(outside);
+      scope.keep(outside);
+    });
+    expect(state.count(outside)).toBe(2);
+    state.release(outside);
+    state.release(outside);
+  });
+});
+
+test("the report of leaks shows ten, and where the address was allocated last", () => {
+  const said: string[] = [];
+  const heap = new Heap({ bytes: 1 << 16 });
+  const state = new RmState(16, { backing: heap, stacks: true, debug: true, report: (message) => said.push(message) });
+  const before = function gone(): void {
+    state.release(got(state.malloc(8)));
+  };
+  before();
+  const ptrs = (function here(): Ptr[] {
+    return Array.from({ length: 12 }, () => got(state.malloc(8)));
+  })();
+  expect([...state].every(({ stack }) => stack?.includes("here"))).toBe(true);
+  state.destroy();
+  expect(said[0]).toContain("here");
+  expect(said[0]).not.toContain("gone");
+  expect(said[0]?.match(/: 1 reference/g)).toHaveLength(10);
+  expect(said[0]?.split("\n").at(-1)).toBe("  and 2 more");
+  for (const ptr of ptrs) heap.free(ptr);
+});
+
+describe("memory", () => {
+  test("above 2 GiB", () => {
+    const memory = new WebAssembly.Memory({ initial: 33_000 });
+    const heap = Heap.adopt(memory, { base: 32_900 * 65_536 });
+    const state = new RmState(16, { backing: heap });
+    const ptrs = Array.from({ length: 1000 }, (_, at) => got(state.malloc(at)));
+    expect(Math.min(...ptrs)).toBeGreaterThan(2 ** 31);
+    for (const ptr of ptrs) expect([state.retain(ptr), state.release(ptr), state.count(ptr)]).toEqual([2, 1, 1]);
+    state.check();
+    for (const ptr of ptrs) expect(state.release(ptr)).toBe(0);
+    for (const ptr of ptrs) expect(() => state.release(ptr)).toThrow(code("ERR_INVALID_POINTER"));
+    state.destroy();
+    expect(heap.stats().liveBlocks).toBe(0);
+  });
+
+  test("that others grow in between", () => {
+    const memory = new WebAssembly.Memory({ initial: 4, maximum: 400 });
+    const heap = Heap.adopt(memory, { bytes: 4 * 65_536, maxBytes: 200 * 65_536 });
+    const state = stateOf(8, { backing: heap });
+    const ptrs: Ptr[] = [];
+    for (let i = 0; i < 1000; i += 1) {
+      if (i % 20 === 3) memory.grow(1);
+      ptrs.push(got(state.malloc(i)));
+      if (i % 20 === 8) memory.grow(1);
+      expect(state.retain(ptrs.at(-1) ?? NULL)).toBe(2);
+      if (i % 20 === 12) memory.grow(1);
+      expect(state.release(ptrs.at(-1) ?? NULL)).toBe(1);
+      if (i % 40 === 16) memory.grow(1);
+      if (i % 3 === 0) state.release(ptrs.pop() ?? NULL);
+    }
+    expect(state.stats()).toMatchObject({ pointers: ptrs.length, references: ptrs.length });
+    for (const ptr of ptrs) state.release(ptr);
+    state.destroy();
+    expect(heap.stats().liveBlocks).toBe(0);
+  });
+
+  test("that has been detached", () => {
+    const buffer = new ArrayBuffer(1 << 16);
+    const state = new RmState(16, { backing: Heap.adopt(buffer) });
+    const ptr = got(state.malloc(8));
+    structuredClone(buffer, { transfer: [buffer] });
+    const acts = [
+      () => state.malloc(8),
+      () => state.attach(asPtr(8)),
+      () => state.retain(ptr),
+      () => state.release(ptr),
+      () => state.detach(ptr),
+      () => state.count(ptr),
+      () => state.destroy(),
+      () => state.check(),
+      () => [...state],
+    ];
+    for (const act of acts) expect(act).toThrow(code("ERR_DESTROYED"));
+  });
+});
+
+test("another object's destroy is noticed by every call, and nothing is changed", () => {
+  const heap = new Heap({ bytes: 1 << 16 });
+  const state = new RmState(16, { backing: heap });
+  const ptr = got(state.malloc(8));
+  const twin = RmState.attach(heap, state.handle);
+  twin.retain(ptr);
+  state.destroy();
+  unchanged(heap, () => {
+    const acts = [
+      () => twin.malloc(8),
+      () => twin.attach(asPtr(8)),
+      () => twin.retain(ptr),
+      () => twin.release(ptr),
+      () => twin.detach(ptr),
+      () => twin.count(ptr),
+      () => twin.destroy(),
+      () => twin.handle,
+    ];
+    for (const act of acts) expect(act).toThrow(code("ERR_DESTROYED"));
+    twin[Symbol.dispose]();
+  });
+  heap.free(ptr);
 });
