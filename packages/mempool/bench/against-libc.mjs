@@ -1,6 +1,6 @@
 // The pool against the C library's malloc and free in C, in one run: single blocks at once and 10,000 of them freed in
 // three orders, and runs of 2 to 8 blocks in a pool that is half full. Each measurement is a process of its own, in
-// rounds, so that a disturbance of the machine meets both sides alike; medians.
+// rounds, so that a disturbance of the machine meets both sides alike; medians of the processor's time.
 //
 //     pnpm --filter @heapwright/mempool build && node packages/mempool/bench/against-libc.mjs [rounds [load ...]]
 import { execFileSync } from "node:child_process";
@@ -38,31 +38,25 @@ function orderOf(load) {
 }
 
 function pairs(pool) {
-  const start = performance.now();
   for (let i = 0; i < COUNT; i += 1) pool.free(pool.malloc(SIZE));
-  return performance.now() - start;
 }
 
 function batch(pool, order, table) {
-  const start = performance.now();
   for (let i = 0; i < COUNT; i += 1) table[i] = pool.malloc(SIZE);
   for (let i = 0; i < COUNT; i += 1) pool.free(table[order[i]]);
-  return performance.now() - start;
 }
 
 function runs(pool, slots, sizes, table, from) {
-  const start = performance.now();
   for (let i = from; i < from + COUNT; i += 1) {
     const slot = slots[i % STEPS];
     pool.free(table[slot]);
     table[slot] = pool.malloc(sizes[i % STEPS]);
   }
-  return performance.now() - start;
 }
 
 const runSize = () => (MIN_RUN + below(MAX_RUN - MIN_RUN + 1)) * SIZE;
 
-/** One load made ready: a function that does it once and says what it took, in milliseconds. */
+/** One load made ready: a function that does it once. */
 function prepared(load) {
   const table = new Uint32Array(COUNT);
   // Half of the blocks are live: 10,000 runs of 5 on average.
@@ -79,25 +73,24 @@ function prepared(load) {
   const sizes = Uint32Array.from({ length: STEPS }, runSize);
   let step = 0;
   return () => {
-    const time = runs(pool, slots, sizes, table, step);
+    runs(pool, slots, sizes, table, step);
     step = (step + COUNT) % STEPS;
-    return time;
   };
 }
 
-/** Nanoseconds per allocate or free. The first third warms up. */
+/** Nanoseconds of the processor per allocate or free. The first third warms up. */
 function measure(load, milliseconds) {
   const pass = prepared(load);
   const begin = performance.now();
-  let spent = 0;
+  while (performance.now() - begin < milliseconds / 3) pass();
+  const before = process.cpuUsage();
   let passes = 0;
-  while (performance.now() - begin < milliseconds) {
-    const time = pass();
-    if (performance.now() - begin < milliseconds / 3) continue;
-    spent += time;
+  do {
+    pass();
     passes += 1;
-  }
-  return (spent * 1e6) / (2 * COUNT * passes);
+  } while (performance.now() - begin < milliseconds);
+  const { user, system } = process.cpuUsage(before);
+  return ((user + system) * 1000) / (2 * COUNT * passes);
 }
 
 function buildLibc() {

@@ -1,5 +1,5 @@
 // What a pool costs in a shared heap: single blocks allocated and freed at once, under the lock and from a magazine, by
-// one agent and by two workers at the same time.
+// one worker and by two at the same time.
 //
 //     pnpm --filter @heapwright/mempool build && node packages/mempool/bench/shared.mjs
 import { once } from "node:events";
@@ -28,16 +28,12 @@ function measure(pool) {
   return (later[later.length / 2] * 1e6) / (2 * PAIRS);
 }
 
-function made(magazine) {
+/** What the slowest of so many workers says that work on one pool at the same time. */
+async function measureIn(count, magazine) {
   const heap = new Heap({ bytes: 1 << 22, shared: true });
   const pool = new Mempool(BLOCKS * SIZE, SIZE, { backing: heap, magazine });
   heap.setRoot("pool", pool.handle);
-  return { heap, pool };
-}
-
-async function measureTwo(magazine) {
-  const { heap } = made(magazine);
-  const workers = [0, 1].map(() => heap.spawn(new Worker(fileURLToPath(import.meta.url))));
+  const workers = Array.from({ length: count }, () => heap.spawn(new Worker(fileURLToPath(import.meta.url))));
   await Promise.all(workers.map((worker) => once(worker, "message")));
   for (const worker of workers) worker.postMessage("go");
   const answers = await Promise.all(workers.map((worker) => once(worker, "message")));
@@ -46,12 +42,12 @@ async function measureTwo(magazine) {
 }
 
 if (isMainThread) {
-  console.log("ns per operation   one agent  each of two workers");
+  console.log("ns per operation  one worker  each of two");
   for (const magazine of [0, 64]) {
-    const one = measure(made(magazine).pool);
-    const two = await measureTwo(magazine);
+    const one = await measureIn(1, magazine);
+    const two = await measureIn(2, magazine);
     const name = magazine === 0 ? "under the lock" : `magazine of ${magazine}`;
-    console.log(`${name.padEnd(18)} ${one.toFixed(1).padStart(9)}  ${two.toFixed(1).padStart(19)}`);
+    console.log(`${name.padEnd(18)} ${one.toFixed(1).padStart(9)}  ${two.toFixed(1).padStart(11)}`);
   }
 } else {
   const heap = await Heap.spawned();
