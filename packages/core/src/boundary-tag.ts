@@ -128,7 +128,7 @@ export function split(
  * @param u32 - the heap's words
  * @param index - word address of the free index that holds the neighbours
  * @param bias - start bits of the block and its neighbours
- * @param block - the block, in any state but FREE
+ * @param block - the block, in no index whatever its state
  * @param top - a block that is in no index and stays as it is: one that would be its left neighbour is not filed either;
  *   0 when there is none
  * @returns the merged block, FREE; 0, with nothing changed, when a header or a link is damaged

@@ -249,7 +249,8 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
     const whole = spanOf(this.words, block);
     let main = block;
     if (aligned !== ptr) {
-      main = split(this.words, this.#bias(ptr), block, whole, aligned - ptr, LIVE);
+      // Both parts FREE first: two LIVE ones would both be lost if this agent died here.
+      main = split(this.words, this.#bias(ptr), block, whole, aligned - ptr, FREE);
       setTag(this.words, main, whole - (aligned - ptr), LIVE);
       this.release("alignedAlloc", block);
     }
