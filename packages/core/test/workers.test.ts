@@ -562,7 +562,7 @@ describe("a block of another worker", () => {
   it("is whole when it comes, through a ring, by the thousand", async () => {
     // The consumer's magazines may hold 8 KiB of each size.
     const heap = sharedHeap(1 << 23);
-    const count = runs(40_000);
+    const count = runs(20_000);
     const cells = 64;
     const ring = heap.calloc(cells + 2, 4);
     const [producer, consumer] = await Promise.all([Agent.on(heap), Agent.on(heap)]);
