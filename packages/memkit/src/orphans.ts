@@ -134,11 +134,3 @@ export function openHot(u32: Uint32Array, control: number): void {
   const isFull = u32[control + ORPHANS]! >= u32[control + MAX_ORPHANS]!;
   u32[control + HOT] = isFull || (u32[control + FLAGS]! & 1) === 1 ? KEEP_NONE : 0;
 }
-
-/** Every orphan in the rings with the ring that it is in. */
-export function* filedOrphans(u32: Uint32Array, control: number): Generator<[container: number, ring: number]> {
-  for (let ring = 0; ring < RING_COUNT; ring += 1) {
-    const end = control + RINGS + 2 * ring;
-    for (let at = u32[end + NEXT]!; at >>> 2 !== end; at = u32[(at >>> 2) + NEXT]!) yield [at, ring];
-  }
-}

@@ -7,7 +7,7 @@ import {
   type BackingOptions,
   mem_pointer_allocate,
   MemoryArena,
-  MemoryContainer,
+  type MemoryContainer,
   MemoryPointer,
   MemoryPool,
   type PoolOptions,
@@ -57,7 +57,12 @@ export function poolOf(capacity: number, options: PoolOptions = {}): MemoryPool 
 }
 
 /** A pointer with a container of `size` bytes. */
-export function allocated(pool: MemoryPool, name: string, size: number, options: BackingOptions = {}): AllocatedPointer {
+export function allocated(
+  pool: MemoryPool,
+  name: string,
+  size: number,
+  options: BackingOptions = {},
+): AllocatedPointer {
   const pointer = keep(new MemoryPointer(name, size, { backing: pool.backing, ...options }));
   if (!mem_pointer_allocate(pointer, size, pool)) throw new Error(`no room for ${size} bytes`);
   return pointer;

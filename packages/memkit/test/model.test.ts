@@ -296,7 +296,12 @@ class Model {
   compare(): void {
     this.pool.check();
     expect([this.pool.count, this.pool.capacity]).toEqual([this.array.length, this.capacity]);
-    const found = this.pool.containers.map(({ data, size, ref_count, address }) => [Number(data), size, ref_count, address]);
+    const found = this.pool.containers.map(({ data, size, ref_count, address }) => [
+      Number(data),
+      size,
+      ref_count,
+      address,
+    ]);
     const expected = this.array.map(({ data, size, refs, address }) => [data, size, refs, refs === 0 ? 0n : address]);
     expect(found).toEqual(expected);
     for (const container of [...this.array, ...this.pointers.flatMap(({ held }) => held ?? [])]) {
