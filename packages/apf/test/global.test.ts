@@ -1,9 +1,13 @@
 /** What importing the global subpath does: in a file of its own, since it cannot be taken back. */
 import { calloc, free, globalAllocator, malloc, NULL, setGlobalAllocator } from "@heapwright/core";
-import { expect, test } from "vitest";
+import { allowLive } from "@heapwright/core/testing";
+import { beforeEach, expect, test } from "vitest";
 
 import { check_override } from "../src/c.ts";
 import { ApfAllocator, defaultAllocator, do_free, get_allocation_size } from "../src/index.ts";
+
+// An allocator keeps superblocks, which its heap takes for live.
+beforeEach(() => allowLive());
 
 test("the import makes apf the global allocator, under core's names and for every package", async () => {
   expect(check_override()).toBe(0);

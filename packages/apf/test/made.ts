@@ -1,9 +1,13 @@
 /** Allocators that a test makes: checked and destroyed after it, and nothing of them may be left in their heap. */
 import { Heap, NULL, type Ptr } from "@heapwright/core";
-import { afterEach, expect } from "vitest";
+import { allowLive } from "@heapwright/core/testing";
+import { afterEach, beforeEach, expect } from "vitest";
 
 import { ApfAllocator, type ApfOptions } from "../src/index.ts";
 import { RECORD_WORDS } from "../src/layout.ts";
+
+// An allocator keeps superblocks, which its heap takes for live.
+beforeEach(() => allowLive());
 
 const made: ApfAllocator[] = [];
 const heaps = new Set<Heap>();

@@ -628,8 +628,10 @@ describe("while workers run", () => {
         expect(words.every((word) => word === at + 1)).toBe(true);
         image.free(ptr);
       }
-      expect(image.malloc(LARGE_BYTES)).not.toBe(NULL);
+      const large = image.malloc(LARGE_BYTES);
+      expect(large).not.toBe(NULL);
       image.check();
+      image.free(large);
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
     expectContents(heap, blocks, SIZES);
