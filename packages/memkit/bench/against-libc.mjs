@@ -1,6 +1,5 @@
 // What memkit costs beside libc's malloc and free in C. Each load runs in processes of its own, which take turns with the
-// C program; a figure is the median of the rounds. What is measured is processor time, so that other processes disturb it
-// less.
+// C program; a figure is the median of the rounds.
 //
 //     pnpm --filter @heapwright/memkit build && node packages/memkit/bench/against-libc.mjs [--rounds 7] [--build development]
 import { execFileSync } from "node:child_process";
@@ -95,8 +94,7 @@ function arenas(bytes) {
   return {
     before: () => (arena = mem_arena_create(bytes, options)),
     pass: () => {
-      const made = arena;
-      for (let i = 0; i < TURNS; i += 1) mem_arena_alloc(made, SIZE);
+      for (let i = 0; i < TURNS; i += 1) mem_arena_alloc(arena, SIZE);
     },
     after: () => mem_arena_destroy(arena),
   };
@@ -140,11 +138,11 @@ function measure([, , open, turns = TURNS]) {
   const { before, pass, after } = typeof opened === "function" ? { pass: opened } : opened;
   const times = Array.from({ length: PASSES }, () => {
     before?.();
-    const start = process.cpuUsage();
+    const start = performance.now();
     pass();
-    const { user, system } = process.cpuUsage(start);
+    const spent = performance.now() - start;
     after?.();
-    return ((user + system) * 1e3) / turns;
+    return (spent * 1e6) / turns;
   });
   return median(times.slice(PASSES / 2));
 }

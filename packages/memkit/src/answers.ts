@@ -18,17 +18,16 @@ const ANSWERED: ReadonlySet<string> = /* @__PURE__ */ new Set([
   "ERR_CORRUPT",
 ]);
 
-/** One number. Typed, since V8 asks of a variable that functions of several modules set whether it is there yet. */
-const errno: Int32Array = /* @__PURE__ */ new Int32Array(1);
+let errno = 0;
 
 /** Why the last call of one of the functions here failed: `ENOMEM`, `EINVAL` and so on; 0 when it did not. */
 export function mem_errno(): number {
-  return errno[0]!;
+  return errno;
 }
 
 /** Ends a call of the document's API. */
 export function answer<T>(number: number, value: T): T {
-  errno[0] = number;
+  errno = number;
   return value;
 }
 
@@ -42,7 +41,7 @@ export function isNull<T>(call: string, pool: PoolState | undefined, failure: T)
 export function failed<T>(pool: PoolState | undefined, error: unknown, failure: T): T {
   const number = errnoOf(error);
   if (number === undefined || !(error instanceof Error)) throw error;
-  errno[0] = number;
+  errno = number;
   const { code } = error as Error & { readonly code?: string };
   pool?.watch?.refused(error.message);
   if (!ANSWERED.has(code ?? "")) throw error;
@@ -52,7 +51,7 @@ export function failed<T>(pool: PoolState | undefined, error: unknown, failure: 
 
 /** Notes what is about to be thrown. */
 export function thrown(error: Error & { readonly errno: number }): Error {
-  errno[0] = error.errno;
+  errno = error.errno;
   return error;
 }
 
