@@ -137,9 +137,8 @@ export class SharedSuballocator extends Suballocator {
     const outer = this.#enter("malloc");
     try {
       const { inner, control, depth } = this;
-      const isSingle = size <= this.blockSize;
-      // A size that is none is refused before anything is changed.
-      if (depth === 0 || !isCount(size) || !this.#equip()) return inner.malloc(size);
+      const isSingle = isCount(size) && size <= this.blockSize;
+      if (depth === 0 || !this.#equip()) return inner.malloc(size);
       const { magazine } = this;
       const { u32 } = this.shared;
       const ptr = inner.malloc(size);
