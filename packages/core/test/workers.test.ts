@@ -699,6 +699,6 @@ describe("a stack that overflows in a worker", () => {
       deaths = heap.lock.deaths;
     }
     // Otherwise it has never overflowed there, and the test shows nothing.
-    expect(deaths).toBeGreaterThan(10);
+    expect(deaths).toBeGreaterThan(0);
   });
 });
