@@ -174,6 +174,7 @@ export class MemoryPointer {
    * @throws HeapError `ERR_INVALID_ARGUMENT` when there is no container, `ERR_USE_AFTER_FREE`, `ERR_DESTROYED`
    */
   write(pool?: MemoryPool): boolean {
+    this.expectAlive("write");
     const state = pool === undefined ? (this.livingOwner() ?? this.owner) : this.#stateOf("write", pool);
     if (state === undefined) throw refused(callOn("write", this.variable_name), "it has no container; allocate one");
     return makeExclusive(this, state);

@@ -6,7 +6,7 @@
 import { type Allocator, asPtr, type Heap, type HeapBuffer, NULL, type Ptr } from "@heapwright/core";
 
 import { checkPool } from "./check-pool.ts";
-import { freeWiped, wipeData } from "./container-block.ts";
+import { freeWiped } from "./container-block.ts";
 import { CONTAINER, POOL } from "./layout.ts";
 import { MemoryContainer } from "./memory-container.ts";
 import { badArgument, destroyed, MemoryError, refused } from "./memory-error.ts";
@@ -115,12 +115,14 @@ export class MemoryPool {
 
   /** Containers that the array has room for; 0 before the pool is initialised. */
   get capacity(): number {
-    return this.state === undefined ? 0 : this.state.expectAlive("capacity")[this.state.control + CAPACITY]!;
+    const state = this.#stateIfMade("capacity");
+    return state === undefined ? 0 : state.expectAlive("capacity")[state.control + CAPACITY]!;
   }
 
   /** Containers in the pool, orphans included; 0 before the pool is initialised. */
   get count(): number {
-    return this.state === undefined ? 0 : this.state.expectAlive("count")[this.state.control + COUNT]!;
+    const state = this.#stateIfMade("count");
+    return state === undefined ? 0 : state.expectAlive("count")[state.control + COUNT]!;
   }
 
   /** The most orphans that are kept. */
@@ -136,7 +138,7 @@ export class MemoryPool {
 
   /** The containers in the order of the array, orphans included. O(containers). */
   get containers(): MemoryContainer[] {
-    const { state } = this;
+    const state = this.#stateIfMade("containers");
     if (state === undefined) return [];
     return state.look("containers", (u32) =>
       Array.from(state.containers(), (at) => new MemoryContainer(state.backing, asPtr(at), u32[(at >>> 2) + STAMP]!)),
@@ -183,7 +185,6 @@ export class MemoryPool {
   add(container: MemoryContainer): boolean {
     const state = this.expectState("add");
     const at = handleOf("add", container);
-    if (container.ref_count === 0) wipeData(container.backing, at);
     const missing = state.add("add", at, container.backing);
     if (missing !== 0) reportOom(missing);
     return missing === 0;
@@ -258,7 +259,7 @@ export class MemoryPool {
 
   /** The containers in the order of the array. */
   *blocks(): Generator<PoolBlock> {
-    const { state } = this;
+    const state = this.#stateIfMade("blocks");
     if (state === undefined) return;
     const describe = (u32: Uint32Array, container: number): PoolBlock => {
       const ref_count = u32[(container >>> 2) + REFS]! | 0;
@@ -301,6 +302,11 @@ export class MemoryPool {
     if (this.state !== undefined) return this.state;
     if (this.isGone) throw destroyed(call, "pool");
     throw refused(call, "the pool has not been initialised; call mem_pool_init");
+  }
+
+  /** The state; `undefined` of the empty struct. */
+  #stateIfMade(call: string): PoolState | undefined {
+    return this.isGone ? this.expectState(call) : this.state;
   }
 
   /** @internal What is to be told of what happens in the pool: nobody, but in a debug build. */

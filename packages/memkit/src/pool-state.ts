@@ -7,7 +7,7 @@
  */
 import { type Allocator, asPtr, type Heap, type HeapBuffer, type Ptr } from "@heapwright/core";
 
-import { freeContainer, slotOf } from "./container-block.ts";
+import { freeContainer, slotOf, wipeData } from "./container-block.ts";
 import { CONTAINER, FLAG_DEBUG, KEEP_NONE, NO_SLOT, POINTER, POOL, POOL_MAGIC } from "./layout.ts";
 import { corrupt, destroyed, notFound, refused } from "./memory-error.ts";
 import { bestOrphan, file, openHot, settle, unfile } from "./orphans.ts";
@@ -27,6 +27,7 @@ const POINTERS = offsets.pointers >>> 2;
 const REFS = CONTAINER.offsets.refs >>> 2;
 const STAMP = CONTAINER.offsets.stamp >>> 2;
 const RECORD_BYTES = 24;
+const POINTERS_POOL = POINTER.offsets.pool >>> 2;
 const NEXT_POINTER = POINTER.offsets.next >>> 2;
 const PREV_POINTER = POINTER.offsets.prev >>> 2;
 /** No container is smaller. */
@@ -173,7 +174,10 @@ export class PoolState {
     }
     const missing = this.append(container);
     if (isOrphan) {
-      if (missing === 0) file(this.heap.u32, control, container);
+      if (missing === 0) {
+        wipeData(this.backing, container);
+        file(this.heap.u32, control, container);
+      }
       openHot(this.heap.u32, control);
     }
     return missing;
@@ -276,12 +280,13 @@ export class PoolState {
     u32[this.control + POINTERS] = pointer;
   }
 
-  /** Strikes a pointer off the list. O(1). */
+  /** Strikes a pointer off the list. One is on none if its pool was destroyed, and this one lies where that did. O(1). */
   unlink(pointer: number): void {
     const { u32 } = this.heap;
     const next = u32[(pointer >>> 2) + NEXT_POINTER]!;
     const prev = u32[(pointer >>> 2) + PREV_POINTER]!;
     const holder = prev === 0 ? this.control + POINTERS : (prev >>> 2) + NEXT_POINTER;
+    if (prev === 0 && next === 0 && u32[holder] !== pointer) return;
     if (u32[holder] !== pointer) throw corrupt("destroy", "a pointer's links are broken", pointer);
     u32[holder] = next;
     if (next !== 0) u32[(next >>> 2) + PREV_POINTER] = prev;
@@ -305,6 +310,7 @@ export class PoolState {
     const u32 = this.expectAlive("destroy");
     const { control, backing, heap } = this;
     this.watch?.leaked(this);
+    this.#disown(u32);
     const array = u32[control + ARRAY]!;
     const spare = u32[control + SPARE]!;
     for (let slot = u32[control + COUNT]! - 1; slot >= 0; slot -= 1) {
@@ -323,6 +329,19 @@ export class PoolState {
     }
     if (spare > KEEP_NONE) backing.free(asPtr(spare));
     backing.free(handle);
+  }
+
+  /** Takes listed pointers off the list: another pool may come to lie where this one does. */
+  #disown(u32: Uint32Array): void {
+    const { control, handle } = this;
+    let word = u32[control + POINTERS]! >>> 2;
+    while (word !== 0 && u32[word + POINTERS_POOL] === handle) {
+      const next = u32[word + NEXT_POINTER]! >>> 2;
+      u32[word + POINTERS_POOL] = 0;
+      u32[word + NEXT_POINTER] = 0;
+      u32[word + PREV_POINTER] = 0;
+      word = next;
+    }
   }
 
   /** Takes a container out of the array, and out of its ring when it is an orphan. */
