@@ -27,9 +27,20 @@ export function isBackings(u32: Uint32Array, record: number, sizeClass: number):
 }
 
 /** Takes a large block; `NULL` when there is no room. */
-export function takeLarge(apf: Cursor, size: number): Ptr {
-  const ptr = apf.backing.malloc(Math.max(size, LEAST_BYTES));
-  return register(apf, ptr, classOf(size));
+export function takeLarge(apf: Cursor, size: number, sizeClass: number): Ptr {
+  const ptr = apf.backing.malloc(size > LEAST_BYTES ? size : LEAST_BYTES);
+  if (ptr !== NULL) {
+    const u32 = apf.words;
+    const at = knownEntry(apf, ptr);
+    const word = u32[at];
+    if (word !== undefined && !isForgotten(word)) {
+      const slot = slotOf(ptr, sizeClass);
+      u32[at] = (word & LARGE_MASK) === 0 ? word | slot : word | (slot << LARGE_BITS);
+      u32[apf.records + sizeClass * RECORD_WORDS + LARGE]! += 1;
+      return ptr;
+    }
+  }
+  return register(apf, ptr, sizeClass);
 }
 
 /** As {@link takeLarge}, at a multiple of `alignment`. */
