@@ -18,16 +18,17 @@ const ANSWERED: ReadonlySet<string> = /* @__PURE__ */ new Set([
   "ERR_CORRUPT",
 ]);
 
-let errno = 0;
+/** One number. Typed, since V8 asks of a variable that functions of several modules set whether it is there yet. */
+const errno: Int32Array = /* @__PURE__ */ new Int32Array(1);
 
 /** Why the last call of one of the functions here failed: `ENOMEM`, `EINVAL` and so on; 0 when it did not. */
 export function mem_errno(): number {
-  return errno;
+  return errno[0]!;
 }
 
 /** Ends a call of the document's API. */
 export function answer<T>(number: number, value: T): T {
-  errno = number;
+  errno[0] = number;
   return value;
 }
 
@@ -41,7 +42,7 @@ export function isNull<T>(call: string, pool: PoolState | undefined, failure: T)
 export function failed<T>(pool: PoolState | undefined, error: unknown, failure: T): T {
   const number = errnoOf(error);
   if (number === undefined || !(error instanceof Error)) throw error;
-  errno = number;
+  errno[0] = number;
   const { code } = error as Error & { readonly code?: string };
   pool?.watch?.refused(error.message);
   if (!ANSWERED.has(code ?? "")) throw error;
@@ -51,7 +52,7 @@ export function failed<T>(pool: PoolState | undefined, error: unknown, failure: 
 
 /** Notes what is about to be thrown. */
 export function thrown(error: Error & { readonly errno: number }): Error {
-  errno = error.errno;
+  errno[0] = error.errno;
   return error;
 }
 

@@ -112,7 +112,7 @@ export function expectHeap(call: string, heap: unknown): asserts heap is Heap<He
 
 /** A block at a multiple of `2 ** shift`, or `NULL`. */
 export function takeAligned(backing: Allocator, shift: number, bytes: number): Ptr {
-  const alignment = 2 ** shift;
+  const alignment = 1 << shift;
   if (alignment <= MEM_ALIGNMENT) return backing.malloc(bytes);
   if (backing.alignedAlloc !== undefined) return backing.alignedAlloc(alignment, bytes);
   const finding = `this backing has no blocks at multiples of ${alignment}`;

@@ -10,7 +10,7 @@ import {
   ALIGNMENT_SHIFT_BITS,
   CONTAINER,
   FLAG_DEBUG,
-  FLAG_THREAD_SAFE,
+  FLAG_LOCKED,
   KEEP_NONE,
   LAYOUT_VERSION,
   LEAST_ALIGNMENT_SHIFT_BITS,
@@ -51,7 +51,7 @@ export function* findingsIn(state: PoolState): Generator<Finding> {
   const { control, handle } = state;
   const at = (field: keyof typeof offsets): number => u32[control + (offsets[field] >>> 2)]!;
   const shift = (at("flags") >>> FLAGS_ALIGNMENT_SHIFT_BITS) & SHIFT_MASK;
-  const known = FLAG_DEBUG | FLAG_THREAD_SAFE | (SHIFT_MASK << FLAGS_ALIGNMENT_SHIFT_BITS);
+  const known = FLAG_DEBUG | FLAG_LOCKED | (SHIFT_MASK << FLAGS_ALIGNMENT_SHIFT_BITS);
   if (at("version") !== LAYOUT_VERSION) yield [1, "no control block of a pool", handle];
   if (shift < LEAST_ALIGNMENT_SHIFT_BITS || (at("flags") & ~known) !== 0) yield [1, "impossible flags", handle];
 
@@ -101,7 +101,7 @@ function* containerDamage(state: PoolState, container: number, least: number): G
   const shift = u32[word + PLACE]! >>> ALIGNMENT_SHIFT_BITS;
   const refs = u32[word + REFS]! | 0;
   if (size === 0 || size % 8 !== 0) yield [4, `a container of ${size} bytes`, container];
-  if (shift < least || (container + RECORD_BYTES) % 2 ** shift !== 0) yield [4, "data is not aligned", container];
+  if (shift < least || (container + RECORD_BYTES) % (1 << shift) !== 0) yield [4, "data is not aligned", container];
   else if (usable(state, blockOf(u32, container)) < headroomOf(shift) + size) {
     yield [4, `${size} bytes are not all in the container's block`, container];
   }

@@ -14,7 +14,6 @@ import {
   NO_SLOT,
   REST_MASK,
 } from "./layout.ts";
-import { overflow } from "./memory-error.ts";
 import { nextStamp } from "./stamps.ts";
 import { wipe } from "./wipe.ts";
 
@@ -26,23 +25,15 @@ const STAMP = offsets.stamp >>> 2;
 /** Bytes from a container to its data. */
 const RECORD_BYTES = 24;
 
-/**
- * A size rounded up to an alignment.
- *
- * @param size - bytes, a whole number from 1
- * @param shift - log2 of the alignment
- * @throws HeapError `ERR_INVALID_ARGUMENT` with `EOVERFLOW` when it comes to 2^32 or more
- */
-export function roundedSize(call: string, size: number, shift: number): number {
-  const alignment = 2 ** shift;
-  const rounded = Math.ceil(size / alignment) * alignment;
-  if (rounded >= 2 ** 32) throw overflow(call, size);
-  return rounded;
+/** A size rounded up to an alignment, of which `shift` is log2. It may come to 2^32 or more, which no container has. */
+export function roundedUp(size: number, shift: number): number {
+  const alignment = 1 << shift;
+  return Math.ceil(size / alignment) * alignment;
 }
 
 /** Bytes of a block before the data, with what the alignment takes. */
 export function headroomOf(shift: number): number {
-  return shift <= LEAST_ALIGNMENT_SHIFT_BITS ? RECORD_BYTES : Math.ceil(RECORD_BYTES / 2 ** shift) * 2 ** shift;
+  return shift <= LEAST_ALIGNMENT_SHIFT_BITS ? RECORD_BYTES : roundedUp(RECORD_BYTES, shift);
 }
 
 /**

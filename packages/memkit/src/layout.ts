@@ -43,7 +43,7 @@
  *   +0    magic       "MKPL"
  *   +4    version     of the layout
  *   +8    backing     0: the heap; 0xffffffff: an allocator without a handle; else the backing's handle
- *   +12   flags       bit 0: debug, pointers are listed; bit 1: thread-safe; bits 8..12: log2 of the alignment
+ *   +12   flags       bit 0: debug, pointers are listed; bit 1: locked; bits 8..12: log2 of the alignment
  *   +16   array       payload of the array, 0: none
  *   +20   capacity    its words
  *   +24   count       containers
@@ -221,7 +221,7 @@ export const BACKING_UNNAMED = 0xffff_ffff;
 
 /** In a pool's `flags`. */
 export const FLAG_DEBUG = 1;
-export const FLAG_THREAD_SAFE = 2;
+export const FLAG_LOCKED = 2;
 /** In a pool's `hot` and `spare`: none is to be kept there. */
 export const KEEP_NONE = 1;
 

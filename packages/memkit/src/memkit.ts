@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { NULL, type Ptr } from "@heapwright/core";
+import { type Allocator, NULL, type Ptr } from "@heapwright/core";
 
 import {
   answer,
@@ -24,15 +24,21 @@ import {
   isNull,
 } from "./answers.ts";
 import type { BackingOptions } from "./backing.ts";
+import { leaveHot, takeHot, takeSpare } from "./hot-paths.ts";
 import { MemoryArena } from "./memory-arena.ts";
 import { MemoryContainer } from "./memory-container.ts";
 import { ENOMEM } from "./memory-error.ts";
 import { MemoryPointer } from "./memory-pointer.ts";
 import type { MemoryPool } from "./memory-pool.ts";
-import { hashOf } from "./names.ts";
+import { hashOf, KNOWN } from "./names.ts";
 import type { PoolOptions } from "./pool-control.ts";
+import { LAST_STAMP } from "./stamps.ts";
 
 export { mem_errno } from "./answers.ts";
+
+// Local, because V8 folds a module's own constants into its code and reads imported ones at every use.
+const STAMPS = LAST_STAMP;
+const NAMES = KNOWN;
 
 /** A pointer that has a container. */
 export type AllocatedPointer = MemoryPointer & { readonly container: MemoryContainer };
@@ -176,15 +182,9 @@ export function mem_pointer_create(
   size_hint: number = 0,
   options?: BackingOptions,
 ): MemoryPointer | null {
-  const call = "mem_pointer_create";
-  expectName(call, name);
-  expectNumber(call, "size_hint", size_hint);
-  if (name === null) return isNull(call, undefined, null);
-  try {
-    return answer(0, new MemoryPointer(name, size_hint, options));
-  } catch (error) {
-    return failed(undefined, error, null);
-  }
+  const word = takeSpare(name, size_hint, options);
+  if (word === 0) return createSlowly(name, size_hint, options);
+  return answer(0, new MemoryPointer(name as string, options?.backing as Allocator, word, STAMPS[0]!, NAMES[7]!));
 }
 
 /**
@@ -199,17 +199,12 @@ export function mem_pointer_allocate(
   size: number,
   pool: MemoryPool | null,
 ): ptr is AllocatedPointer {
-  const call = "mem_pointer_allocate";
-  expectPointer(call, ptr);
-  expectNumber(call, "size", size);
-  expectPool(call, pool);
-  if (ptr === null || pool === null) return isNull(call, pool?.state ?? ptr?.owner, false);
   try {
-    const isServed = ptr.allocate(size, pool);
-    return answer(isServed ? 0 : ENOMEM, isServed);
-  } catch (error) {
-    return failed(pool.state, error, false);
+    if (ptr !== null && pool?.state !== undefined && takeHot(ptr, size, pool.state)) return answer(0, true);
+  } catch {
+    // What is no pool or no pointer; the long way says so.
   }
+  return allocateSlowly(ptr, size, pool);
 }
 
 /**
@@ -259,16 +254,12 @@ export function mem_pointer_write(ptr: MemoryPointer | null, pool: MemoryPool | 
  * @throws HeapError `ERR_DOUBLE_FREE` the second time, `ERR_INVALID_ARGUMENT` for wrong types
  */
 export function mem_pointer_destroy(ptr: MemoryPointer | null, pool: MemoryPool | null): void {
-  const call = "mem_pointer_destroy";
-  expectPointer(call, ptr);
-  expectPool(call, pool);
-  if (ptr === null) return answer(0, undefined);
   try {
-    ptr.end(pool !== null);
-    return answer(0, undefined);
-  } catch (error) {
-    return failed(pool?.state, error, undefined);
+    if (ptr !== null && pool?.state !== undefined && leaveHot(ptr, pool.state)) return answer(0, undefined);
+  } catch {
+    // What is no pool or no pointer; the long way says so.
   }
+  destroySlowly(ptr, pool);
 }
 
 /**
@@ -345,15 +336,13 @@ export function mem_arena_create(size: number, options?: BackingOptions): Memory
  * @throws HeapError `ERR_DESTROYED`, `ERR_INVALID_ARGUMENT` for wrong types
  */
 export function mem_arena_alloc(arena: MemoryArena | null, size: number): Ptr {
-  expectArena("mem_arena_alloc", arena);
-  expectNumber("mem_arena_alloc", "size", size);
-  if (arena === null) return isNull("mem_arena_alloc", undefined, NULL);
   try {
-    const ptr = arena.alloc(size);
-    return answer(ptr === NULL ? ENOMEM : 0, ptr);
-  } catch (error) {
-    return failed(undefined, error, NULL);
+    const ptr = arena?.allocHere(size) ?? NULL;
+    if (ptr !== NULL) return answer(0, ptr);
+  } catch {
+    // What is no arena has no such method; the long way says so.
   }
+  return arenaAllocSlowly(arena, size);
 }
 
 /**
@@ -370,5 +359,57 @@ export function mem_arena_destroy(arena: MemoryArena | null): void {
     return answer(0, undefined);
   } catch (error) {
     return failed(undefined, error, undefined);
+  }
+}
+
+function createSlowly(name: string | null, size_hint: number, options?: BackingOptions): MemoryPointer | null {
+  const call = "mem_pointer_create";
+  expectName(call, name);
+  expectNumber(call, "size_hint", size_hint);
+  if (name === null) return isNull(call, undefined, null);
+  try {
+    return answer(0, new MemoryPointer(name, size_hint, options));
+  } catch (error) {
+    return failed(undefined, error, null);
+  }
+}
+
+function allocateSlowly(ptr: MemoryPointer | null, size: number, pool: MemoryPool | null): boolean {
+  const call = "mem_pointer_allocate";
+  expectPointer(call, ptr);
+  expectNumber(call, "size", size);
+  expectPool(call, pool);
+  if (ptr === null || pool === null) return isNull(call, pool?.state ?? ptr?.owner, false);
+  try {
+    const isServed = ptr.allocate(size, pool);
+    return answer(isServed ? 0 : ENOMEM, isServed);
+  } catch (error) {
+    return failed(pool.state, error, false);
+  }
+}
+
+function destroySlowly(ptr: MemoryPointer | null, pool: MemoryPool | null): void {
+  const call = "mem_pointer_destroy";
+  expectPointer(call, ptr);
+  expectPool(call, pool);
+  if (ptr === null) return answer(0, undefined);
+  try {
+    ptr.end(pool !== null);
+    return answer(0, undefined);
+  } catch (error) {
+    return failed(pool?.state, error, undefined);
+  }
+}
+
+function arenaAllocSlowly(arena: MemoryArena | null, size: number): Ptr {
+  const call = "mem_arena_alloc";
+  expectArena(call, arena);
+  expectNumber(call, "size", size);
+  if (arena === null) return isNull(call, undefined, NULL);
+  try {
+    const ptr = arena.alloc(size);
+    return answer(ptr === NULL ? ENOMEM : 0, ptr);
+  } catch (error) {
+    return failed(undefined, error, NULL);
   }
 }

@@ -32,7 +32,7 @@ const NEXT = SLAB.offsets.next >>> 2;
 const START = SLAB.offsets.start >>> 2;
 const SLAB_END = SLAB.offsets.end >>> 2;
 const USED = SLAB.offsets.used >>> 2;
-const MAGIC = 0x5241_4b4d;
+const NOTHING = 0 as Ptr;
 /** Up to here sums of sizes are small integers. */
 const SMALL_BYTES = 0x3fff_ffff;
 /** The control block of an arena that this object has destroyed: beyond the words of any heap, so that all reads fail. */
@@ -83,6 +83,8 @@ export class MemoryArena {
   declare control: number;
   /** @internal */
   declare readonly rounding: number;
+  /** @internal The heap's words as last seen; of length 0 when its memory has grown since. */
+  declare words: Uint32Array;
 
   /**
    * Makes an arena with its first slab.
@@ -103,6 +105,7 @@ export class MemoryArena {
     this.control = handle >>> 2;
     this.alignment = this.heap.u32[this.control + ALIGNMENT]!;
     this.rounding = this.alignment - 1;
+    this.words = this.heap.u32;
   }
 
   /**
@@ -154,18 +157,23 @@ export class MemoryArena {
    * @throws HeapError `ERR_INVALID_ARGUMENT` for anything but a whole number from 1, `ERR_DESTROYED`
    */
   alloc(size: number): Ptr {
+    const ptr = this.allocHere(size);
+    return ptr === NULL ? this.#allocSlowly(size) : ptr;
+  }
+
+  /** @internal Allocates in the current slab. `NULL` when it has no room, and for all that is to be refused. */
+  allocHere(size: number): Ptr {
     if (typeof size === "number" && size <= SMALL_BYTES && (size | 0) === size && size > 0) {
-      const { u32 } = this.heap;
-      const { control, rounding } = this;
+      const { words: u32, control, rounding } = this;
       const at = u32[control + AT]!;
       const end = (at + ((size + rounding) & ~rounding)) >>> 0;
-      // A sum that has wrapped is below `at`: no slab ends there.
-      if (end <= u32[control + END]! && end > at && u32[control] === MAGIC) {
+      // A sum that has wrapped is below `at`: no slab ends there. An arena that is gone ends at 0.
+      if (end <= u32[control + END]! && end > at) {
         u32[control + AT] = end;
-        return asPtr(at);
+        return at as Ptr;
       }
     }
-    return this.#allocSlowly(size);
+    return NOTHING;
   }
 
   /** Where the next allocation would begin: `rewind` frees what comes after it. O(1). */
@@ -293,6 +301,7 @@ export class MemoryArena {
   /** Serves what the current slab has no room for, and refuses what is no size. */
   #allocSlowly(size: number): Ptr {
     const u32 = this.expectAlive("alloc");
+    this.words = u32;
     if (!isCount(size) || size === 0) throw badArgument("alloc", "size", size, "a whole number of bytes from 1");
     const { control, backing, alignment } = this;
     const rounded = Math.ceil(size / alignment) * alignment;

@@ -13,7 +13,7 @@ import {
   expectHeap,
   MEM_ALIGNMENT,
 } from "./backing.ts";
-import { blockOf, freeContainer, makeContainer, roundedSize, slotOf } from "./container-block.ts";
+import { blockOf, freeContainer, makeContainer, roundedUp, slotOf } from "./container-block.ts";
 import { CONTAINER, LEAST_ALIGNMENT_SHIFT_BITS, NO_SLOT } from "./layout.ts";
 import {
   badArgument,
@@ -21,6 +21,7 @@ import {
   isCount,
   MemoryError,
   outOfMemory,
+  overflow,
   refused,
   show,
   usedAfterFree,
@@ -32,6 +33,7 @@ const SIZE = offsets.size >>> 2;
 const REFS = offsets.refs >>> 2;
 const STAMP = offsets.stamp >>> 2;
 const RECORD_BYTES = 24;
+const SIZE_LIMIT_BYTES = 2 ** 32;
 const MAX_ADDRESS = 0xffff_ffff_ffff_ffffn;
 
 /**
@@ -166,7 +168,8 @@ function make(address: unknown, size: unknown, backing: Allocator, options: Back
   }
   if (!isCount(size) || size === 0) throw badArgument(call, "size", size, "a whole number of bytes from 1");
   const shift = alignmentShiftOf(call, options) || LEAST_ALIGNMENT_SHIFT_BITS;
-  const rounded = roundedSize(call, size, shift);
+  const rounded = roundedUp(size, shift);
+  if (rounded >= SIZE_LIMIT_BYTES) throw overflow(call, size);
   const container = makeContainer(backing, rounded, shift);
   if (container === 0) {
     reportOom(rounded);

@@ -6,7 +6,8 @@
 import { type Allocator, asPtr, type Heap, type HeapBuffer, NULL, type Ptr } from "@heapwright/core";
 
 import { alignmentShiftOf, attachedBacking, type BackingOptions, backingOf, expectHeap } from "./backing.ts";
-import { CONTAINER, POINTER } from "./layout.ts";
+import { leaveHot, takeHot, takeSpare } from "./hot-paths.ts";
+import { ALIGNMENT_SHIFT_BITS, CONTAINER, POINTER, REST_MASK } from "./layout.ts";
 import {
   badArgument,
   callOn,
@@ -18,20 +19,23 @@ import {
   usedAfterFree,
 } from "./memory-error.ts";
 import { MemoryContainer } from "./memory-container.ts";
-import type { MemoryPool } from "./memory-pool.ts";
-import { freePointer, makePointer, nameIn, pointerBytes } from "./pointer-block.ts";
+import { MemoryPool } from "./memory-pool.ts";
+import { KNOWN, KNOWN_BYTES, KNOWN_TURN, learn } from "./names.ts";
+import { freeBlock, makeBlock, nameIn, pointerBytes } from "./pointer-block.ts";
 import { reopenPool } from "./pool-control.ts";
 import type { PoolState } from "./pool-state.ts";
 import { allocate, hold, letGo, makeExclusive } from "./references.ts";
+import { LAST_STAMP } from "./stamps.ts";
 
 const { offsets } = POINTER;
 const STAMP = offsets.stamp >>> 2;
 const HELD = offsets.container >>> 2;
 const SEEN = offsets.seen >>> 2;
 const POOL = offsets.pool >>> 2;
+const NAME_BYTES = offsets.nameBytes >>> 2;
 const CONTAINER_STAMP = CONTAINER.offsets.stamp >>> 2;
-/** Where no pointer lies: beyond any heap. */
-const GONE: Ptr = /* @__PURE__ */ asPtr(0xffff_fff8);
+/** Where no pointer lies: beyond the words of any heap. */
+const GONE = 0x4000_0000;
 
 /**
  * A smart pointer: it holds one reference to its container, and gives it up when it is destroyed. Its name stands in dumps,
@@ -47,10 +51,12 @@ const GONE: Ptr = /* @__PURE__ */ asPtr(0xffff_fff8);
 export class MemoryPointer {
   /** Serves the pointer's own block. */
   declare readonly backing: Allocator;
-  /** @internal */
-  declare block: Ptr;
+  /** @internal Word address of its block: a small integer, wherever that lies. */
+  declare word: number;
   /** @internal Signed, so that V8 keeps it in the object. */
   declare readonly stamp: number;
+  /** @internal The name's number, see names. */
+  declare readonly turn: number;
   /** The name it was given. */
   declare readonly variable_name: string;
   /** @internal The pool of its container as last seen. */
@@ -67,14 +73,23 @@ export class MemoryPointer {
    * @throws HeapError `ERR_OUT_OF_MEMORY`, after the handler has been told; `ERR_INVALID_ARGUMENT`
    */
   constructor(name: string, sizeHint?: number, options?: BackingOptions);
-  /** @internal */
-  constructor(name: string, block: Ptr, backing: Opened);
-  constructor(name: string, sizeHint: number = 0, options?: BackingOptions | Opened) {
-    const isOpened = options instanceof Opened;
-    const backing = isOpened ? options.backing : backingOf("new MemoryPointer", options);
-    this.backing = backing;
-    this.block = isOpened ? asPtr(sizeHint) : make(name, sizeHint, backing, options);
-    this.stamp = backing.heap.u32[(this.block >>> 2) + STAMP]! | 0;
+  /**
+   * @internal For a pointer whose block is there already. Nothing is called here between the object and its last field:
+   * that is what V8 makes at least cost.
+   */
+  constructor(name: string, backing: Allocator, word: number, stamp: number, turn: number);
+  constructor(
+    name: string,
+    backing?: Allocator | number,
+    word?: number | BackingOptions,
+    stamp: number = 0,
+    turn: number = -1,
+  ) {
+    if (turn === -1) return makePointer(name, backing as number, word as BackingOptions);
+    this.backing = backing as Allocator;
+    this.word = word as number;
+    this.stamp = stamp;
+    this.turn = turn;
     this.variable_name = name;
     this.owner = undefined;
     this.cursor = undefined;
@@ -97,12 +112,19 @@ export class MemoryPointer {
       const finding = "no pointer there; pass what `handle` of one gave";
       throw new MemoryError("ERR_INVALID_POINTER", `${call}(${show(handle)}): ${finding}`, handle);
     }
-    return new MemoryPointer(nameIn(backing, handle), handle, new Opened(backing));
+    const name = nameIn(backing, handle);
+    learn(name);
+    return new MemoryPointer(name, backing, handle >>> 2, heap.u32[handle >>> 2]! | 0, KNOWN[KNOWN_TURN]!);
   }
 
   /** The heap that it lies in. */
   get heap(): Heap<HeapBuffer> {
     return this.backing.heap;
+  }
+
+  /** @internal */
+  get block(): Ptr {
+    return asPtr((this.word << 2) >>> 0);
   }
 
   /** The pointer in its heap: `attach` opens the same one by it. */
@@ -139,7 +161,8 @@ export class MemoryPointer {
    * and for a pool in another heap, `ERR_USE_AFTER_FREE`, `ERR_DESTROYED`
    */
   allocate(size: number, pool: MemoryPool): boolean {
-    return allocate(this, size, this.#stateOf("allocate", pool));
+    const state = this.#stateOf("allocate", pool);
+    return takeHot(this, size, state) || allocate(this, size, state);
   }
 
   /**
@@ -158,7 +181,7 @@ export class MemoryPointer {
       const finding = held === 0 ? "it has no container yet; allocate one" : "its container's pool has been destroyed";
       throw refused(callOn("share", this.variable_name), finding);
     }
-    const shift = u32[(this.block >>> 2) + (offsets.nameBytes >>> 2)]! >>> 27;
+    const shift = u32[this.word + NAME_BYTES]! >>> ALIGNMENT_SHIFT_BITS;
     const options = { backing: this.backing, ...(shift === 0 ? {} : { alignment: 2 ** shift }) };
     const other = new MemoryPointer(name, 0, options);
     owner.retain(held);
@@ -195,26 +218,32 @@ export class MemoryPointer {
     if (this.isAlive) this.end(true);
   }
 
-  /** @internal As `destroy`. @param mayKeep - whether the container may become an orphan */
+  /**
+   * @internal As `destroy`.
+   *
+   * @param mayKeep - whether the container may become an orphan
+   */
   end(mayKeep: boolean): void {
+    const { owner } = this;
+    if (mayKeep && owner !== undefined && leaveHot(this, owner)) return;
     if (!this.isAlive) throw doubleFree(callOn("destroy", this.variable_name), "pointer", this.block);
     letGo(this, mayKeep);
     const { block } = this;
-    this.block = GONE;
+    this.word = GONE;
     this.owner = undefined;
     this.cursor = undefined;
-    freePointer(this.backing, block);
+    freeBlock(this.backing, block);
   }
 
   /** @internal */
   get isAlive(): boolean {
-    return (this.heap.u32[(this.block >>> 2) + STAMP]! | 0) === this.stamp;
+    return (this.heap.u32[this.word + STAMP]! | 0) === this.stamp;
   }
 
   /** @internal The heap's words, after a look at the stamp. */
   expectAlive(call: string): Uint32Array {
     const { u32 } = this.heap;
-    if ((u32[(this.block >>> 2) + STAMP]! | 0) !== this.stamp) {
+    if ((u32[this.word + STAMP]! | 0) !== this.stamp) {
       throw usedAfterFree(callOn(call, this.variable_name), "pointer", this.block);
     }
     return u32;
@@ -223,22 +252,26 @@ export class MemoryPointer {
   /** @internal Whether its container has been freed under it. */
   get isStale(): boolean {
     const { u32 } = this.heap;
-    const word = this.block >>> 2;
+    const { word } = this;
     return u32[(u32[word + HELD]! >>> 2) + CONTAINER_STAMP] !== u32[word + SEEN];
   }
 
   /** @internal The container, 0 when there is none. */
   heldBy(call: string): number {
-    const held = this.heap.u32[(this.block >>> 2) + HELD]!;
+    const held = this.heap.u32[this.word + HELD]!;
     if (held !== 0 && this.isStale) throw usedAfterFree(callOn(call, this.variable_name), "container", held);
     return held;
   }
 
   /** @internal The pool of its container, `undefined` when that is gone. */
   livingOwner(): PoolState | undefined {
-    const handle = asPtr(this.heap.u32[(this.block >>> 2) + POOL]!);
+    const handle = asPtr(this.heap.u32[this.word + POOL]!);
     const { owner } = this;
-    if (owner !== undefined && owner.handle === handle && owner.heap.buffer === this.heap.buffer) {
+    if (
+      owner !== undefined &&
+      owner.handle === handle &&
+      (owner.heap === this.heap || owner.heap.buffer === this.heap.buffer)
+    ) {
       return owner.isDestroyed ? undefined : owner;
     }
     const found = handle === NULL ? undefined : reopenPool(this.backing, handle);
@@ -248,7 +281,8 @@ export class MemoryPointer {
 
   /** The state of a pool that has been initialised, in the heap that the pointer lies in. */
   #stateOf(call: string, pool: MemoryPool): PoolState {
-    const state = pool.expectState(callOn(call, this.variable_name));
+    if (!(pool instanceof MemoryPool)) throw badArgument(call, "pool", pool, "a MemoryPool");
+    const state = pool.expectState(call);
     if (state.heap !== this.heap && state.heap.buffer !== this.heap.buffer) {
       throw refused(callOn(call, this.variable_name), "the pool is in another heap than the pointer; use one heap");
     }
@@ -256,21 +290,17 @@ export class MemoryPointer {
   }
 }
 
-/** Tells the constructor that the pointer is there already. */
-class Opened {
-  readonly backing: Allocator;
-  constructor(backing: Allocator) {
-    this.backing = backing;
-  }
-}
-
-function make(name: unknown, sizeHint: unknown, backing: Allocator, options: BackingOptions | undefined): Ptr {
+function makePointer(name: string, sizeHint: number = 0, options?: BackingOptions): MemoryPointer {
   const call = "new MemoryPointer";
   if (typeof name !== "string") throw badArgument(call, "name", name, "a string");
   if (typeof sizeHint !== "number") throw badArgument(call, "sizeHint", sizeHint, "a number of bytes");
-  const block = makePointer(backing, name, alignmentShiftOf(call, options));
-  if (block === NULL) throw outOfMemory(call, pointerBytes(name.length));
-  return block;
+  const backing = backingOf(call, options);
+  const shift = alignmentShiftOf(call, options);
+  learn(name);
+  let word = takeSpare(name, sizeHint, options);
+  if (word === 0) word = makeBlock(backing, name, shift) >>> 2;
+  if (word === 0) throw outOfMemory(call, pointerBytes(KNOWN[KNOWN_BYTES]!));
+  return new MemoryPointer(name, backing, word, LAST_STAMP[0]!, KNOWN[KNOWN_TURN]!);
 }
 
 /** Whether a pointer seems to lie at an address. */
@@ -278,7 +308,7 @@ function isPointer(backing: Allocator, at: number): boolean {
   if (at >>> 0 !== at || at % 8 !== 0 || at === NULL) return false;
   const { u32 } = backing.heap;
   try {
-    const nameBytes = u32[(at >>> 2) + (offsets.nameBytes >>> 2)]! & 0x07ff_ffff;
+    const nameBytes = u32[(at >>> 2) + NAME_BYTES]! & REST_MASK;
     const isOdd = ((u32[(at >>> 2) + STAMP] ?? 0) & 1) === 1;
     return isOdd && backing.usableSize(asPtr(at)) >= pointerBytes(nameBytes);
   } catch {

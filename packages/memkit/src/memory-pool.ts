@@ -133,7 +133,7 @@ export class MemoryPool {
 
   /** What the data of all containers is aligned to, in bytes. */
   get alignment(): number {
-    return 2 ** this.expectState("alignment").shift;
+    return 1 << this.expectState("alignment").shift;
   }
 
   /** The containers in the order of the array, orphans included. O(containers). */

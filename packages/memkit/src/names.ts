@@ -6,45 +6,54 @@
  */
 import { SHORT_NAME_BYTES } from "./layout.ts";
 
-// The hash in two halves. Times 0x100000001b3 is times 0x1b3, plus a shift by 40.
+// The hash in two halves.
 const OFFSET_HIGH = 0xcbf2_9ce4;
 const OFFSET_LOW = 0x8422_2325;
 const PRIME_LOW = 0x1b3;
 const PRIME_SHIFT_BITS = 8;
 
-/** What is known of `known`: hash, length in bytes, the first 16 bytes. Typed, since V8 keeps no numbers in variables. */
-export const KNOWN: Int32Array = /* @__PURE__ */ new Int32Array(7);
+/**
+ * What is known of the name used last: the hash, length in bytes, the first 16 bytes, and a number that is another one with
+ * each name. Typed, since V8 keeps no numbers in variables without making objects of them.
+ */
+export const KNOWN: Int32Array<ArrayBuffer> = /* @__PURE__ */ new Int32Array(8);
 export const KNOWN_LOW = 0;
 export const KNOWN_HIGH = 1;
 export const KNOWN_BYTES = 2;
 export const KNOWN_TEXT = 3;
+export const KNOWN_TURN = 7;
+const TEXT_OFFSET_BYTES = 12;
+const firstBytes: Uint8Array = /* @__PURE__ */ new Uint8Array(KNOWN.buffer, TEXT_OFFSET_BYTES, SHORT_NAME_BYTES);
 
-/** The name used last. */
-export let known = "";
-/** Its bytes. */
-export let knownText: Uint8Array<ArrayBuffer> = /* @__PURE__ */ new Uint8Array(0);
-let isKnown = false;
+/** The name used last. A field, since V8 asks of a variable that others import whether it is there yet. */
+export const USED: { name: string | undefined } = { name: undefined };
 
 /** Makes a name the one that is known. O(its length). */
 export function learn(name: string): void {
-  if (isKnown && name === known) return;
-  const text = /* the common case */ asciiBytes(name) ?? new TextEncoder().encode(name);
-  const first = new Uint8Array(SHORT_NAME_BYTES);
-  first.set(text.subarray(0, SHORT_NAME_BYTES));
+  if (name === USED.name) return;
+  const text = isAscii(name) ? undefined : new TextEncoder().encode(name);
+  const nameBytes = text?.length ?? name.length;
   let low = OFFSET_LOW | 0;
   let high = OFFSET_HIGH | 0;
-  for (let at = 0; at < text.length && text[at] !== 0; at += 1) {
-    low ^= text[at]!;
-    high = (Math.imul(high, PRIME_LOW) + (low << PRIME_SHIFT_BITS) + carryOf(low)) | 0;
+  let isOpen = true;
+  for (let at = 0; at < SHORT_NAME_BYTES / 4; at += 1) KNOWN[KNOWN_TEXT + at] = 0;
+  for (let at = 0; at < nameBytes; at += 1) {
+    const byte = text === undefined ? name.charCodeAt(at) : text[at]!;
+    if (at < SHORT_NAME_BYTES) firstBytes[at] = byte;
+    isOpen &&= byte !== 0;
+    if (!isOpen) continue;
+    low ^= byte;
+    // Times 0x100000001b3: the upper half has the carry of the lower one, and the lower one shifted by 40.
+    const lower = (low & 0xffff) * PRIME_LOW;
+    const carry = ((low >>> 16) * PRIME_LOW + (lower >>> 16)) >>> 16;
+    high = (Math.imul(high, PRIME_LOW) + (low << PRIME_SHIFT_BITS) + carry) | 0;
     low = Math.imul(low, PRIME_LOW);
   }
   KNOWN[KNOWN_LOW] = low;
   KNOWN[KNOWN_HIGH] = high;
-  KNOWN[KNOWN_BYTES] = text.length;
-  KNOWN.set(new Int32Array(first.buffer), KNOWN_TEXT);
-  knownText = text;
-  known = name;
-  isKnown = true;
+  KNOWN[KNOWN_BYTES] = nameBytes;
+  KNOWN[KNOWN_TURN]! += 1;
+  USED.name = name;
 }
 
 /**
@@ -58,19 +67,7 @@ export function hashOf(name: string): bigint {
   return (BigInt(KNOWN[KNOWN_HIGH]! >>> 0) << 32n) | BigInt(KNOWN[KNOWN_LOW]! >>> 0);
 }
 
-/** The upper half of `low * 0x1b3`. */
-function carryOf(low: number): number {
-  const lower = (low & 0xffff) * PRIME_LOW;
-  return ((low >>> 16) * PRIME_LOW + (lower >>> 16)) >>> 16;
-}
-
-/** The bytes of a name that is ASCII. */
-function asciiBytes(name: string): Uint8Array<ArrayBuffer> | undefined {
-  const bytes = new Uint8Array(name.length);
-  for (let at = 0; at < name.length; at += 1) {
-    const code = name.charCodeAt(at);
-    if (code > 127) return undefined;
-    bytes[at] = code;
-  }
-  return bytes;
+function isAscii(name: string): boolean {
+  for (let at = 0; at < name.length; at += 1) if (name.charCodeAt(at) > 127) return false;
+  return true;
 }

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { CONTAINER, KEEP_NONE, MARK_WORDS, POOL, RING_COUNT } from "./layout.ts";
+import { CONTAINER, FLAG_DEBUG, FLAG_LOCKED, KEEP_NONE, MARK_WORDS, POOL, RING_COUNT } from "./layout.ts";
 import { corrupt } from "./memory-error.ts";
 
 const { offsets } = POOL;
@@ -92,7 +92,7 @@ export function unfile(u32: Uint32Array, control: number, container: number): bo
  */
 export function bestOrphan(u32: Uint32Array, control: number, size: number, shift: number): number {
   if (u32[control + ORPHANS] === 0) return 0;
-  const mask = 2 ** shift - 1;
+  const mask = (1 << shift) - 1;
   let left = u32[control + ORPHANS]!;
   const first = ringOf(size);
   for (let ring = nextRing(u32, control, first); ring < RING_COUNT; ring = nextRing(u32, control, ring + 1)) {
@@ -129,8 +129,8 @@ export function settle(u32: Uint32Array, control: number): void {
   file(u32, control, hot);
 }
 
-/** Says whether one more orphan may be hot: a debug pool looks at each itself. */
+/** Says whether one more orphan may be hot: a debug pool looks at each, and a locked one has none without the lock. */
 export function openHot(u32: Uint32Array, control: number): void {
   const isFull = u32[control + ORPHANS]! >= u32[control + MAX_ORPHANS]!;
-  u32[control + HOT] = isFull || (u32[control + FLAGS]! & 1) === 1 ? KEEP_NONE : 0;
+  u32[control + HOT] = isFull || (u32[control + FLAGS]! & (FLAG_DEBUG | FLAG_LOCKED)) !== 0 ? KEEP_NONE : 0;
 }

@@ -6,7 +6,7 @@
 import { type Allocator, asPtr, NULL, type Ptr } from "@heapwright/core";
 
 import { ALIGNMENT_SHIFT_BITS, MAX_BYTES, POINTER, REST_MASK, SHORT_NAME_BYTES } from "./layout.ts";
-import { KNOWN, KNOWN_BYTES, KNOWN_TEXT, knownText, learn } from "./names.ts";
+import { KNOWN, KNOWN_BYTES, KNOWN_TEXT, learn } from "./names.ts";
 import { reportOom } from "./oom-handler.ts";
 import { nextStamp } from "./stamps.ts";
 import { wipe } from "./wipe.ts";
@@ -32,7 +32,7 @@ export function pointerBytes(nameBytes: number): number {
  * @param shift - log2 of the least alignment, 0: none of its own
  * @returns the block; `NULL` when there is no room, and the handler has been told
  */
-export function makePointer(backing: Allocator, name: string, shift: number): Ptr {
+export function makeBlock(backing: Allocator, name: string, shift: number): Ptr {
   learn(name);
   const nameBytes = KNOWN[KNOWN_BYTES]!;
   const bytes = pointerBytes(nameBytes);
@@ -46,15 +46,18 @@ export function makePointer(backing: Allocator, name: string, shift: number): Pt
   const { u32 } = heap;
   const word = block >>> 2;
   u32[word + NAME_BYTES] = nameBytes | (shift << ALIGNMENT_SHIFT_BITS);
-  if (nameBytes <= SHORT_NAME_BYTES) u32.set(KNOWN.subarray(KNOWN_TEXT), word + NAME);
-  else heap.u8.set(knownText, block + NAME_OFFSET_BYTES);
+  if (nameBytes <= SHORT_NAME_BYTES) {
+    for (let at = 0; at < SHORT_NAME_BYTES / 4; at += 1) u32[word + NAME + at] = KNOWN[KNOWN_TEXT + at]!;
+  } else {
+    heap.u8.set(new TextEncoder().encode(name), block + NAME_OFFSET_BYTES);
+  }
   // Last: it is a pointer from here on.
   u32[word + STAMP] = nextStamp();
   return block;
 }
 
 /** Gives a pointer's block back, all 0. It leads nowhere. */
-export function freePointer(backing: Allocator, block: Ptr): void {
+export function freeBlock(backing: Allocator, block: Ptr): void {
   const { heap } = backing;
   const nameBytes = heap.u32[(block >>> 2) + NAME_BYTES]! & REST_MASK;
   wipe(heap, block, block + pointerBytes(nameBytes));

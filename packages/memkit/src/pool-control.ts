@@ -15,7 +15,7 @@ import {
 } from "./backing.ts";
 import {
   BACKING_HEAP,
-  FLAG_THREAD_SAFE,
+  FLAG_LOCKED,
   KEEP_NONE,
   LAYOUT_VERSION,
   LEAST_ALIGNMENT_SHIFT_BITS,
@@ -105,15 +105,21 @@ export function makePool(
   wipe(heap, handle, handle + POOL.size);
   const { u32 } = heap;
   const control = handle >>> 2;
-  const { orphans = "keep", maxOrphans = DEFAULT_MAX_ORPHANS, threadSafe = true, debug = isDebug } = options;
-  const isSafe = threadSafe && MEM_THREAD_SAFE === 1;
+  const {
+    orphans = "keep",
+    maxOrphans = DEFAULT_MAX_ORPHANS,
+    threadSafe = MEM_THREAD_SAFE === 1,
+    debug = isDebug,
+  } = options;
+  const isLocked = threadSafe && heap.lock !== undefined;
   u32[control + (offsets.version >>> 2)] = LAYOUT_VERSION;
   u32[control + (offsets.backing >>> 2)] = identityOf(backing);
-  u32[control + FLAGS] = flagsOf(shift, debug, isSafe);
+  u32[control + FLAGS] = flagsOf(shift, debug, isLocked);
   u32[control + (offsets.array >>> 2)] = array;
   u32[control + (offsets.capacity >>> 2)] = slots;
   u32[control + (offsets.maxOrphans >>> 2)] = orphans === "keep" ? maxOrphans : 0;
-  u32[control + (offsets.spare >>> 2)] = KEEP_NONE;
+  // A debug pool sees each pointer go, and a locked one does nothing without the lock.
+  u32[control + (offsets.spare >>> 2)] = debug || isLocked ? KEEP_NONE : 0;
   u32[control + (offsets.deaths >>> 2)] = heap.lock?.deaths ?? 0;
   clearRings(u32, control);
   openHot(u32, control);
@@ -126,8 +132,8 @@ export function makePool(
 export function stateOf(backing: Allocator, handle: Ptr, watch?: PoolWatch, options: PoolOptions = {}): PoolState {
   const inner = new PoolState(backing, handle, watch, options.report);
   const { heap } = backing;
-  const isSafe = (heap.u32[(handle >>> 2) + FLAGS]! & FLAG_THREAD_SAFE) !== 0;
-  return heap instanceof SharedHeap && isSafe ? new SharedPoolState(inner, heap) : inner;
+  const isLocked = (heap.u32[(handle >>> 2) + FLAGS]! & FLAG_LOCKED) !== 0;
+  return heap instanceof SharedHeap && isLocked ? new SharedPoolState(inner, heap) : inner;
 }
 
 /** Checks what `attach` is given, and gives the pool's backing. */

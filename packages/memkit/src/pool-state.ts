@@ -8,7 +8,7 @@
 import { type Allocator, asPtr, type Heap, type HeapBuffer, type Ptr } from "@heapwright/core";
 
 import { freeContainer, slotOf, wipeData } from "./container-block.ts";
-import { CONTAINER, FLAG_DEBUG, KEEP_NONE, NO_SLOT, POINTER, POOL, POOL_MAGIC } from "./layout.ts";
+import { CONTAINER, FLAG_DEBUG, FLAG_LOCKED, KEEP_NONE, NO_SLOT, POINTER, POOL, POOL_MAGIC } from "./layout.ts";
 import { corrupt, destroyed, notFound, refused } from "./memory-error.ts";
 import { bestOrphan, file, openHot, settle, unfile } from "./orphans.ts";
 import { append, bytesFor, growArray, holds, removeAt, shrinkArray } from "./pool-array.ts";
@@ -61,6 +61,11 @@ export class PoolState {
   declare control: number;
   /** log2 of the alignment. */
   declare readonly shift: number;
+  /** The alignment less 1. */
+  declare readonly mask: number;
+  /** The heap's words and doubles as last seen; of length 0 when its memory has grown since. */
+  declare words: Uint32Array;
+  declare doubles: Float64Array;
   declare readonly watch: PoolWatch | undefined;
   declare readonly report: ((message: string) => void) | undefined;
 
@@ -74,6 +79,9 @@ export class PoolState {
     this.backing = backing;
     this.control = handle >>> 2;
     this.shift = (backing.heap.u32[this.control + FLAGS]! >>> 8) & 31;
+    this.mask = (1 << this.shift) - 1;
+    this.words = this.heap.u32;
+    this.doubles = this.heap.f64;
     this.watch = watch;
     this.report = report;
   }
@@ -90,6 +98,10 @@ export class PoolState {
   expectAlive(call: string): Uint32Array {
     const { u32 } = this.heap;
     if (u32[this.control] !== POOL_MAGIC) throw destroyed(call, "pool");
+    if (u32 !== this.words) {
+      this.words = u32;
+      this.doubles = this.heap.f64;
+    }
     return u32;
   }
 
@@ -160,8 +172,8 @@ export class PoolState {
       throw refused(call, "the container is from another backing; make it on the pool's", container);
     }
     if (slotOf(u32, container) !== NO_SLOT) throw refused(call, "the container is in a pool already", container);
-    if ((container + RECORD_BYTES) % 2 ** this.shift !== 0) {
-      const remedy = `make it with { alignment: ${2 ** this.shift} }`;
+    if ((container + RECORD_BYTES) % (1 << this.shift) !== 0) {
+      const remedy = `make it with { alignment: ${1 << this.shift} }`;
       throw refused(call, `its data is not aligned as the pool's are; ${remedy}`, container);
     }
     const isOrphan = u32[(container >>> 2) + REFS] === 0;
@@ -358,6 +370,6 @@ export class PoolState {
 /** log2 of the alignment that a control block's flags name, and where it stands in them. */
 export const FLAGS_ALIGNMENT_SHIFT_BITS = 8;
 /** What `flags` are for an alignment. */
-export function flagsOf(shift: number, isDebug: boolean, isThreadSafe: boolean): number {
-  return (isDebug ? FLAG_DEBUG : 0) | (isThreadSafe ? 2 : 0) | (shift << FLAGS_ALIGNMENT_SHIFT_BITS);
+export function flagsOf(shift: number, isDebug: boolean, isLocked: boolean): number {
+  return (isDebug ? FLAG_DEBUG : 0) | (isLocked ? FLAG_LOCKED : 0) | (shift << FLAGS_ALIGNMENT_SHIFT_BITS);
 }

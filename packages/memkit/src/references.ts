@@ -4,9 +4,9 @@
  *
  * @module
  */
-import { freeContainer, freeWiped, makeContainer, roundedSize, wipeData } from "./container-block.ts";
+import { freeContainer, freeWiped, makeContainer, roundedUp, wipeData } from "./container-block.ts";
 import { CONTAINER, POINTER } from "./layout.ts";
-import { badArgument, callOn, isCount } from "./memory-error.ts";
+import { badArgument, callOn, isCount, overflow } from "./memory-error.ts";
 import type { MemoryPointer } from "./memory-pointer.ts";
 import { KNOWN, KNOWN_HIGH, KNOWN_LOW, learn } from "./names.ts";
 import { reportOom } from "./oom-handler.ts";
@@ -21,6 +21,7 @@ const HELD = POINTER.offsets.container >>> 2;
 const SEEN = POINTER.offsets.seen >>> 2;
 const POOL = POINTER.offsets.pool >>> 2;
 const RECORD_BYTES = 24;
+const SIZE_LIMIT_BYTES = 2 ** 32;
 
 /**
  * Gives a pointer a container of at least `size` bytes, of its own: what it has is kept if it is large enough and nobody
@@ -37,7 +38,8 @@ export function allocate(pointer: MemoryPointer, size: number, pool: PoolState):
     throw badArgument(callOn("allocate", name), "size", size, "a whole number of bytes from 1");
   }
   const shift = Math.max(pool.shift, shiftIn(u32, pointer.block));
-  const rounded = roundedSize(callOn("allocate", name), size, shift);
+  const rounded = roundedUp(size, shift);
+  if (rounded >= SIZE_LIMIT_BYTES) throw overflow(callOn("allocate", name), size);
   pool.expectAlive("allocate");
   const held = pointer.heldBy("allocate");
   if (held === 0) {
@@ -45,7 +47,7 @@ export function allocate(pointer: MemoryPointer, size: number, pool: PoolState):
     if (fresh !== 0) hold(pointer, fresh, pool);
     return fresh !== 0;
   }
-  const isLarge = u32[(held >>> 2) + SIZE]! >= rounded && (held + RECORD_BYTES) % 2 ** shift === 0;
+  const isLarge = u32[(held >>> 2) + SIZE]! >= rounded && (held + RECORD_BYTES) % (1 << shift) === 0;
   if (isLarge && refsOf(pointer, held) === 1) return true;
   return replace(pointer, held, rounded, shift, pool);
 }
@@ -60,14 +62,14 @@ export function makeExclusive(pointer: MemoryPointer, pool: PoolState): boolean 
   }
   if (refsOf(pointer, held) === 1) return true;
   const shift = Math.max(pool.shift, shiftIn(u32, pointer.block));
-  return replace(pointer, held, roundedSize("write", u32[(held >>> 2) + SIZE]!, shift), shift, pool);
+  return replace(pointer, held, roundedUp(u32[(held >>> 2) + SIZE]!, shift), shift, pool);
 }
 
 /** Makes a pointer without a container lead to one that the caller has a reference to. */
 export function hold(pointer: MemoryPointer, container: number, pool: PoolState): void {
   if (pool.isDebug) pool.link(pointer.block);
   const { u32 } = pool.heap;
-  const word = pointer.block >>> 2;
+  const { word } = pointer;
   u32[word + SEEN] = u32[(container >>> 2) + STAMP]!;
   u32[word + POOL] = pool.handle;
   u32[word + HELD] = container;
@@ -81,7 +83,7 @@ export function hold(pointer: MemoryPointer, container: number, pool: PoolState)
  */
 export function letGo(pointer: MemoryPointer, mayKeep: boolean): void {
   const { u32 } = pointer.heap;
-  const word = pointer.block >>> 2;
+  const { word } = pointer;
   const held = u32[word + HELD]!;
   if (held === 0) return;
   const owner = pointer.livingOwner();

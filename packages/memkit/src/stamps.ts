@@ -7,13 +7,15 @@
 
 /** Twice an odd number, near 2^32 divided by the golden ratio; as a signed one. */
 export const STAMP_STEP = -0x61c8_8646;
+// Local, because V8 folds a module's own constants into its code.
+const STEP = -0x61c8_8646;
 
-const last: Int32Array = /* @__PURE__ */ new Int32Array(1);
+/** The stamp that was given last in this agent, signed. */
+export const LAST_STAMP: Int32Array = /* @__PURE__ */ Int32Array.of(Math.floor(Math.random() * 2 ** 32) | 1);
 
 /** The next stamp, odd, so never 0. As a signed number: a field of an object holds it as such. */
 export function nextStamp(): number {
-  const before = last[0]!;
-  const stamp = before === 0 ? Math.floor(Math.random() * 2 ** 32) | 1 : (before + STAMP_STEP) | 0;
-  last[0] = stamp;
+  const stamp = (LAST_STAMP[0]! + STEP) | 0;
+  LAST_STAMP[0] = stamp;
   return stamp;
 }

@@ -1,0 +1,171 @@
+/**
+ * The short way of the three calls that programs make most: a pointer is created in the block of one that was destroyed, a
+ * container is allocated that was orphaned just before, and both are given up again. Everything else, and everything that
+ * is not as it must be, takes the long way, in references.
+ *
+ * Between two such calls a pool keeps one orphan in no ring, `hot`, and one block of a pointer, `spare`. `hot` is an exact
+ * fit, and is taken only if the ring of its size is empty: so it is the best fit, and the oldest.
+ *
+ * A call that V8 does not inline costs as much as a third of all this, so each function is as small as can be.
+ *
+ * @module
+ */
+import type { BackingOptions } from "./backing.ts";
+import type { MemoryPointer } from "./memory-pointer.ts";
+import { KNOWN, learn, USED } from "./names.ts";
+import type { PoolState } from "./pool-state.ts";
+import { LAST_STAMP } from "./stamps.ts";
+
+// Local, because V8 folds a module's own constants into its code and reads imported ones at every use. The layout's.
+const MAGIC = 0x4c50_4b4d;
+const KEEP_NONE = 1;
+/** Words of a pool. */
+const HOT = 9;
+const SPARE = 10;
+const RINGS = 22;
+/** Words of a container. */
+const SIZE = 2;
+const REFS = 3;
+const PLACE = 4;
+const STAMP = 5;
+const SLOT_MASK = 0x07ff_ffff;
+const DATA_DOUBLES = 3;
+/** Words of a pointer; its stamp is the first. */
+const HELD = 1;
+const SEEN = 2;
+const POOL = 3;
+const NAME_BYTES = 6;
+const NAME = 7;
+const SHORT_NAME_BYTES = 16;
+/** Up to here a ring is of one size. */
+const EXACT_LIMIT_BYTES = 512;
+const STAMP_STEP = -0x61c8_8646;
+/** Words of what is known of the name used last. */
+const NAMES = KNOWN;
+const STAMPS = LAST_STAMP;
+const USED_NAME = USED;
+const KNOWN_TURN = 7;
+/** Where no pointer lies: beyond the words of any heap. */
+const GONE = 0x4000_0000;
+/** The pool that has a spare block, as far as anyone knows. Only a hint: the block is in the heap. */
+const holder: { pool: PoolState | undefined } = { pool: undefined };
+/**
+ * Makes a pointer of a spare block.
+ *
+ * @param name - the one used last; others are learned first
+ * @returns word address of the pointer, 0 when there is none at hand, or an argument is another than it must be
+ */
+export function takeSpare(
+  name: string | null,
+  sizeHint: number | undefined,
+  options: BackingOptions | undefined,
+): number {
+  const { pool } = holder;
+  if (name === null || name !== USED_NAME.name || typeof sizeHint !== "number" || pool === undefined) return 0;
+  if (pool.backing !== options?.backing || options.alignment !== undefined) return 0;
+  const { words: u32, control } = pool;
+  const word = u32[control + SPARE]! >>> 2;
+  const nameBytes = NAMES[2]!;
+  if (word === 0 || nameBytes > SHORT_NAME_BYTES || u32[control] !== MAGIC) return 0;
+  u32[control + SPARE] = 0;
+  u32[word + NAME_BYTES] = nameBytes;
+  u32[word + NAME] = NAMES[3]!;
+  u32[word + NAME + 1] = NAMES[4]!;
+  u32[word + NAME + 2] = NAMES[5]!;
+  u32[word + NAME + 3] = NAMES[6]!;
+  const stamp = (STAMPS[0]! + STAMP_STEP) | 0;
+  STAMPS[0] = stamp;
+  u32[word] = stamp;
+  return word;
+}
+/**
+ * Gives a pointer without a container the orphan that is hot.
+ *
+ * @returns false, with nothing changed, when that does not fit exactly
+ */
+export function takeHot(pointer: MemoryPointer, size: number, pool: PoolState): boolean {
+  if (typeof size !== "number" || !(size > 0) || size > EXACT_LIMIT_BYTES || (size | 0) !== size) return false;
+  const { words: u32, control, mask } = pool;
+  const { word } = pointer;
+  const rounded = (size + mask) & ~mask;
+  const hot = u32[control + HOT]!;
+  const at = hot >>> 2;
+  const ring = control + RINGS - 2 + (rounded >>> 2);
+  if (
+    hot <= KEEP_NONE ||
+    u32[at + SIZE] !== rounded ||
+    u32[ring]! >>> 2 !== ring ||
+    pointer.backing !== pool.backing ||
+    (u32[word]! | 0) !== pointer.stamp ||
+    u32[word + HELD] !== 0 ||
+    u32[word + NAME_BYTES]! > SHORT_NAME_BYTES
+  ) {
+    return false;
+  }
+  if (pointer.turn !== NAMES[KNOWN_TURN]!) learn(pointer.variable_name);
+  u32[control + HOT] = 0;
+  const stamp = (u32[at + STAMP]! + STAMP_STEP) | 0;
+  u32[at] = NAMES[0]!;
+  u32[at + 1] = NAMES[1]!;
+  u32[at + STAMP] = stamp;
+  u32[at + REFS] = 1;
+  u32[word + SEEN] = stamp;
+  u32[word + POOL] = control << 2;
+  u32[word + HELD] = hot;
+  return true;
+}
+/**
+ * Destroys a pointer whose container is small and its own: that is hot then, and the block spare.
+ *
+ * @returns false, with nothing changed, when something is hot or spare already
+ */
+export function leaveHot(pointer: MemoryPointer, pool: PoolState): boolean {
+  const { words: u32, doubles: f64, control } = pool;
+  const { word } = pointer;
+  const held = u32[word + HELD]!;
+  const at = held >>> 2;
+  const stamp = u32[at + STAMP]!;
+  const size = u32[at + SIZE]! | 0;
+  if (
+    (u32[word]! | 0) !== pointer.stamp ||
+    u32[control + HOT] !== 0 ||
+    u32[control + SPARE] !== 0 ||
+    pointer.backing !== pool.backing ||
+    u32[word + POOL] !== (control << 2) >>> 0 ||
+    u32[word + NAME_BYTES]! > SHORT_NAME_BYTES ||
+    stamp !== u32[word + SEEN]! ||
+    u32[at + REFS] !== 1 ||
+    // One that was taken out of its pool.
+    (u32[at + PLACE]! & SLOT_MASK) === SLOT_MASK ||
+    size >>> 0 > EXACT_LIMIT_BYTES
+  ) {
+    return false;
+  }
+  let data = (at >>> 1) + DATA_DOUBLES;
+  const end = data + (size >>> 3);
+  for (; data + 8 <= end; data += 8) {
+    f64[data] = 0;
+    f64[data + 1] = 0;
+    f64[data + 2] = 0;
+    f64[data + 3] = 0;
+    f64[data + 4] = 0;
+    f64[data + 5] = 0;
+    f64[data + 6] = 0;
+    f64[data + 7] = 0;
+  }
+  for (; data < end; data += 1) f64[data] = 0;
+  u32[at + STAMP] = (stamp + STAMP_STEP) | 0;
+  u32[at + REFS] = 0;
+  u32[control + HOT] = held;
+  const block = word >>> 1;
+  f64[block] = 0;
+  f64[block + 1] = 0;
+  f64[block + 2] = 0;
+  f64[block + 3] = 0;
+  f64[block + 4] = 0;
+  f64[block + 5] = 0;
+  u32[control + SPARE] = word << 2;
+  pointer.word = GONE;
+  holder.pool = pool;
+  return true;
+}
