@@ -19,6 +19,7 @@ import {
   BACKING_UNNAMED,
   CLASS_COUNT,
   CONTROL,
+  ENTRY,
   FLAG,
   LAYOUT_VERSION,
   MAGIC,
@@ -35,6 +36,7 @@ const LOWEST = offsets.lowest >>> 2;
 const LENGTH = offsets.length >>> 2;
 const RECORDS = WORKER.offsets.records >>> 2;
 const END = RECORD.offsets.end >>> 2;
+const LARGE = ENTRY.offsets.large >>> 2;
 /** The control block of an allocator that this object has destroyed: beyond the words of any heap. */
 const NO_CONTROL = 0x4000_0000;
 
@@ -142,6 +144,12 @@ export class Cursor {
     this.firstPage = firstPage;
     this.pageCount = pageCount;
     return true;
+  }
+
+  /** @internal Where the map as last seen says which large blocks begin in the page of an address; -1: nowhere. */
+  largeWord(address: number): number {
+    const page = address >>> PAGE_SHIFT_BITS;
+    return (page - this.firstPage) >>> 0 < this.pageCount ? (this.map + page * 4 + LARGE) | 0 : -1;
   }
 
   /** @internal Forgets the control block, which is no more. */

@@ -8,7 +8,16 @@ import { alignedAllocFrom, asPtr, NULL, type Ptr, reallocFrom } from "@heapwrigh
 
 import type { Cursor } from "./cursor.ts";
 import { CONTROL, RECORD, RECORD_WORDS } from "./layout.ts";
-import { addLarge, isCovered, largeAt, largeBlocksOf, reach, removeLarge } from "./page-map.ts";
+import {
+  addLarge,
+  isCovered,
+  largeAt,
+  largeBlocksOf,
+  reach,
+  removeLarge,
+  tryAddLarge,
+  tryRemoveLarge,
+} from "./page-map.ts";
 import { classOf, SIZES, SMALL_LIMIT_BYTES } from "./size-classes.ts";
 
 const STRAY = CONTROL.offsets.stray >>> 2;
@@ -29,18 +38,23 @@ export function isBackings(u32: Uint32Array, record: number, sizeClass: number):
 /** Takes a large block; `NULL` when there is no room. */
 export function takeLarge(apf: Cursor, size: number, sizeClass: number): Ptr {
   const ptr = apf.backing.malloc(size > LEAST_BYTES ? size : LEAST_BYTES);
-  if (ptr !== NULL) {
-    const u32 = apf.words;
-    const at = knownEntry(apf, ptr);
-    const word = u32[at];
-    if (word !== undefined && !isForgotten(word)) {
-      const slot = slotOf(ptr, sizeClass);
-      u32[at] = (word & LARGE_MASK) === 0 ? word | slot : word | (slot << LARGE_BITS);
-      u32[apf.records + sizeClass * RECORD_WORDS + LARGE]! += 1;
-      return ptr;
-    }
-  }
-  return register(apf, ptr, sizeClass);
+  if (ptr === NULL || !tryAddLarge(apf.words, apf.largeWord(ptr), ptr, sizeClass)) return register(apf, ptr, sizeClass);
+  apf.words[apf.records + sizeClass * RECORD_WORDS + LARGE]! += 1;
+  return ptr;
+}
+
+/**
+ * Frees what is a large block by what the cursor knows.
+ *
+ * @returns false, with nothing changed, when the cursor knows of none there
+ */
+export function tryFreeLarge(apf: Cursor, ptr: Ptr): boolean {
+  if (typeof ptr !== "number" || ptr >>> 0 !== ptr || (ptr & 7) !== 0) return false;
+  const sizeClass = tryRemoveLarge(apf.words, apf.largeWord(ptr), ptr);
+  if (sizeClass < 0) return false;
+  apf.words[apf.records + sizeClass * RECORD_WORDS + LARGE]! -= 1;
+  apf.backing.free(ptr);
+  return true;
 }
 
 /** As {@link takeLarge}, at a multiple of `alignment`. */

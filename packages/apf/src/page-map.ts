@@ -34,12 +34,13 @@ const RECORD_WORD = 1;
 const SUPERBLOCK_WORD = 2;
 const LARGE_WORD = 3;
 const HEADER_WORDS = 2;
-/** Live bits in a map that is no more: beyond the words of any heap. */
-const NO_BITS = 0x4000_0000;
+/** In all words of a map that is no more: for live bits beyond the words of any heap, for large blocks of no class. */
+const FORGOTTEN = 0x4000_0000;
 /** Pages that the first map has room for beyond those needed. */
 const SPARE_PAGES = 14;
 /** Pages below 4 GiB less 64 KiB, where every heap ends. */
 const MAX_PAGES = 2 ** 20 - 16;
+const PAGE_MASK = PAGE_BYTES - 1;
 const LARGE_BITS = 16;
 const LARGE_MASK = 0xffff;
 const CLASS_BITS = 6;
@@ -103,10 +104,36 @@ function clearEntry(u32: Uint32Array, control: number, page: number): void {
 
 /** Notes that a large block begins at an address that the map reaches over. A page has at most two. */
 export function addLarge(u32: Uint32Array, control: number, ptr: number, sizeClass: number): void {
-  const at = entryOf(u32, control, ptr) + LARGE_WORD;
-  const slot = ((((ptr & (PAGE_BYTES - 1)) >>> 3) << CLASS_BITS) | (sizeClass + 1)) >>> 0;
-  const word = u32[at]!;
+  tryAddLarge(u32, entryOf(u32, control, ptr) + LARGE_WORD, ptr, sizeClass);
+}
+
+/**
+ * The same at a word of a map that may be no more, or at none.
+ *
+ * @returns false, with nothing changed, if so
+ */
+export function tryAddLarge(u32: Uint32Array, at: number, ptr: number, sizeClass: number): boolean {
+  const word = u32[at];
+  if (word === undefined || word === FORGOTTEN) return false;
+  const slot = (((ptr & PAGE_MASK) >>> 3) << CLASS_BITS) | (sizeClass + 1);
   u32[at] = (word & LARGE_MASK) === 0 ? word | slot : word | (slot << LARGE_BITS);
+  return true;
+}
+
+/** Forgets the large block that begins at an address, by a word of a map that may be no more. Its class, -1 if there is none. */
+export function tryRemoveLarge(u32: Uint32Array, at: number, ptr: number): number {
+  const word = u32[at];
+  if (word === undefined || word === FORGOTTEN) return -1;
+  const offset = ((ptr & PAGE_MASK) >>> 3) << CLASS_BITS;
+  const low = (word & LARGE_MASK) - offset;
+  if (low > 0 && low <= CLASS_MASK) {
+    u32[at] = word & ~LARGE_MASK;
+    return low - 1;
+  }
+  const high = (word >>> LARGE_BITS) - offset;
+  if (!(high > 0 && high <= CLASS_MASK)) return -1;
+  u32[at] = word & LARGE_MASK;
+  return high - 1;
 }
 
 /** Forgets a large block that is there. */
@@ -125,7 +152,7 @@ export function largeAt(u32: Uint32Array, control: number, ptr: number): number 
 }
 
 function isSlotOf(slot: number, ptr: number): boolean {
-  return slot !== 0 && slot >>> CLASS_BITS === (ptr & (PAGE_BYTES - 1)) >>> 3;
+  return slot !== 0 && slot >>> CLASS_BITS === (ptr & PAGE_MASK) >>> 3;
 }
 
 /** Every descriptor, by ascending address of its pages. */
@@ -207,5 +234,5 @@ export function mapBlocks(u32: Uint32Array, control: number): Ptr[] {
 /** Makes a map refuse every pointer, for cursors that still remember it. */
 export function forget(u32: Uint32Array, block: Ptr): void {
   const entries = (block >>> 2) + HEADER_WORDS;
-  u32.fill(NO_BITS, entries, entries + u32[(block >>> 2) + 1]! * ENTRY_WORDS);
+  u32.fill(FORGOTTEN, entries, entries + u32[(block >>> 2) + 1]! * ENTRY_WORDS);
 }

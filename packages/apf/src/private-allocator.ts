@@ -10,7 +10,7 @@ import { cachedCount, isCramped, widen } from "./caches.ts";
 import { checkAllocator } from "./check.ts";
 import { Cursor } from "./cursor.ts";
 import { type ApfBlock, type ApfStats, blocksOf, dumpOf, statsOf, takenBlocks } from "./inspect.ts";
-import { freeLarge, isBackings, isLarge, resizeLarge, takeAligned, takeLarge } from "./large-blocks.ts";
+import { freeLarge, isBackings, isLarge, resizeLarge, takeAligned, takeLarge, tryFreeLarge } from "./large-blocks.ts";
 import { CLASS_COUNT, CONTROL, RECORD, RECORD_WORDS, SUPERBLOCK, WORKER } from "./layout.ts";
 import { badArgument, corrupt, isCount } from "./misuse.ts";
 import { forget, isLive, mapBlocks, superblockAt } from "./page-map.ts";
@@ -112,7 +112,7 @@ export class PrivateAllocator extends Cursor implements Allocator {
     const record = this.records + sizeClass * RECORD_WORDS;
     const u32 = this.words;
     if (cachedCount(u32, record) === 0) {
-      if (isBackings(u32, record, sizeClass)) return this.#orReclaim(() => takeLarge(this, size));
+      if (isBackings(u32, record, sizeClass)) return this.#takeLarge(size, sizeClass);
       return this.#fetch(record, sizeClass) ? this.malloc(size) : NULL;
     }
     if ((u32[record]! & LEFT_MASK) !== 0) throw corrupt("malloc", record * 4);
@@ -131,6 +131,13 @@ export class PrivateAllocator extends Cursor implements Allocator {
     return true;
   }
 
+  #takeLarge(size: number, sizeClass: number): Ptr {
+    const ptr = takeLarge(this, size, sizeClass);
+    if (ptr !== NULL) return ptr;
+    this.flush();
+    return takeLarge(this, size, sizeClass);
+  }
+
   #orReclaim(take: () => Ptr): Ptr {
     const ptr = take();
     if (ptr !== NULL) return ptr;
@@ -140,6 +147,7 @@ export class PrivateAllocator extends Cursor implements Allocator {
 
   /** Frees what no cache takes at once, and refuses what is no live block. */
   #freeSlowly(ptr: Ptr): void {
+    if (tryFreeLarge(this, ptr)) return;
     this.expectAlive("free");
     if (ptr === NULL) return;
     if (this.refresh()) return this.free(ptr);
