@@ -7,6 +7,7 @@
 import { type Allocator, asPtr, NULL, type Ptr } from "@heapwright/core";
 
 import { CONTROL, HELD, MAGAZINE } from "./layout.ts";
+import { NONE } from "./marks.ts";
 import { releaseRun } from "./runs.ts";
 
 const { offsets } = MAGAZINE;
@@ -70,6 +71,20 @@ export function push(u32: Uint32Array, control: number, magazine: number, block:
   u32[magazine + ENTRIES + count] = block;
   u32[magazine + COUNT] = count + 1;
   u32[u32[control + RUNS]! + block] = (HELD | u32[magazine + SLOT]!) >>> 0;
+}
+
+/** Takes a block, live then, out of a magazine; `NONE` when none is in it. What is in it without being held is dropped. */
+export function pop(u32: Uint32Array, control: number, magazine: number): number {
+  const held = (HELD | u32[magazine + SLOT]!) >>> 0;
+  for (let count = u32[magazine + COUNT]!; count > 0; count -= 1) {
+    const block = u32[magazine + ENTRIES + count - 1]!;
+    const run = u32[control + RUNS]! + block;
+    const isHeld = block < u32[control + POOL_COUNT]! && u32[run] === held;
+    if (isHeld) u32[run] = 1;
+    u32[magazine + COUNT] = count - 1;
+    if (isHeld) return block;
+  }
+  return NONE;
 }
 
 /** Frees the last `count` blocks of a magazine. What is in it without being held is dropped. The lock is held. */

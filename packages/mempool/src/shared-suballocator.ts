@@ -4,14 +4,14 @@
  *
  * @module
  */
-import { type Lock, NULL, type Ptr, type SharedHeap } from "@heapwright/core";
+import { HeapError, type Lock, NULL, type Ptr, type SharedHeap } from "@heapwright/core";
 import { departuresOf, generationOf, isPresent } from "@heapwright/core/engine";
 
 import { checkHeld } from "./check.ts";
 import { Opened, unmakePool } from "./control.ts";
 import { blocksOf, dumpOf, type MempoolBlock, type MempoolStats, statsOf } from "./inspect.ts";
 import { CONTROL, HELD, MAGAZINE } from "./layout.ts";
-import { discardMagazines, giveBack, giveBackOfGone, magazineFor, magazinesOf, push } from "./magazines.ts";
+import { discardMagazines, giveBack, giveBackOfGone, magazineFor, magazinesOf, pop, push } from "./magazines.ts";
 import { NONE } from "./marks.ts";
 import { isCount } from "./misuse.ts";
 import { recoverPool } from "./recover.ts";
@@ -47,6 +47,10 @@ export class SharedSuballocator extends Suballocator {
     this.depth = this.words[this.control + DEPTH]!;
     this.magazine = 0;
     this.held = (HELD | heap.slot) >>> 0;
+    // What is called after a stack overflow has to have been called before: there is no room then to compile it.
+    const outer = this.lock.enter("Mempool");
+    this.lock.thrown(new HeapError("ERR_INVALID_ARGUMENT", "none"));
+    if (outer) this.lock.leave();
   }
 
   override malloc(size: number): Ptr {
@@ -87,6 +91,11 @@ export class SharedSuballocator extends Suballocator {
       }
     }
     this.#give(ptr);
+  }
+
+  override realloc(ptr: Ptr, size: number): Ptr {
+    // All under one lock: who could not get it for the last step would be left with both blocks.
+    return this.#locked("realloc", () => super.realloc(ptr, size));
   }
 
   override destroy(): void {
@@ -137,23 +146,25 @@ export class SharedSuballocator extends Suballocator {
     const outer = this.#enter("malloc");
     try {
       const { inner, control, depth } = this;
-      const isSingle = isCount(size) && size <= this.blockSize;
-      if (depth === 0 || !this.#equip()) return inner.malloc(size);
+      // A size that is none is refused before there is a magazine.
+      if (depth === 0 || !isCount(size) || !this.#equip()) return inner.malloc(size);
       const { magazine } = this;
       const { u32 } = this.shared;
+      if (size <= this.blockSize) {
+        // The caller's block comes out last: had it two in hand, this agent's death would lose both.
+        for (let room = (depth >>> 1) + 1 - u32[magazine + COUNT]!; room > 0; room -= 1) {
+          const next = inner.malloc(0);
+          if (next === NULL) break;
+          push(u32, control, magazine, inner.find(u32, next));
+        }
+        const block = pop(u32, control, magazine);
+        return block === NONE ? NULL : this.addressOf(block);
+      }
       const ptr = inner.malloc(size);
-      if (ptr === NULL) {
-        // What this agent holds itself may be what is wanted.
-        if (u32[magazine + COUNT] === 0) return NULL;
-        giveBack(u32, control, magazine, depth);
-        return inner.malloc(size);
-      }
-      for (let room = isSingle ? (depth >>> 1) - u32[magazine + COUNT]! : 0; room > 0; room -= 1) {
-        const next = inner.malloc(0);
-        if (next === NULL) break;
-        push(u32, control, magazine, inner.find(u32, next));
-      }
-      return ptr;
+      if (ptr !== NULL || u32[magazine + COUNT] === 0) return ptr;
+      // What this agent holds itself may be what is wanted.
+      giveBack(u32, control, magazine, depth);
+      return inner.malloc(size);
     } catch (error) {
       throw this.lock.thrown(error);
     } finally {
@@ -165,11 +176,15 @@ export class SharedSuballocator extends Suballocator {
   #give(ptr: Ptr): void {
     const outer = this.#enter("free");
     try {
-      const { inner, control, depth } = this;
+      const { inner, control, depth, magazine } = this;
       const block = inner.find(inner.words, ptr);
       const isSingle = block !== NONE && inner.words[this.runs + block] === 1;
-      if (depth === 0 || !isSingle || !this.#equip()) return inner.free(ptr);
-      const { magazine } = this;
+      if (depth === 0 || !isSingle || magazine === 0) {
+        // Before there is a magazine: had it this one and the other's memory in hand, this agent's death would lose both.
+        inner.free(ptr);
+        if (depth !== 0 && isSingle) this.#equip();
+        return;
+      }
       const { u32 } = this.shared;
       if (u32[magazine + COUNT]! >= depth) giveBack(u32, control, magazine, (depth + 1) >>> 1);
       push(u32, control, magazine, block);

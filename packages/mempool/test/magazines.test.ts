@@ -5,6 +5,8 @@ import { operations, replay, runs, seedFromEnv, uniform } from "@heapwright/core
 import { expect, test } from "vitest";
 
 import { Mempool, mempool_alloc, mempool_init, mempool_use } from "../src/index.ts";
+import { MAGAZINE } from "../src/layout.ts";
+import { magazinesOf } from "../src/magazines.ts";
 import { got, heapOf, inSharedHeaps, poolOf, refused, unchanged } from "./made.ts";
 
 inSharedHeaps();
@@ -48,6 +50,34 @@ test("the last block can be had, and a run takes what the own magazine holds", (
   pool.check();
   pool.free(whole);
   expect(pool.stats()).toMatchObject({ liveBlocks: 0, coalesced: 1 });
+});
+
+test("a refused call gets no magazine either", () => {
+  const pool = poolOf(64 * 50, 64, { magazine: 16 });
+  unchanged(pool.heap, () => {
+    for (const size of [NaN, -1, 1.5, Infinity, Symbol("64"), "64", 64n, undefined]) {
+      expect(() => pool.malloc(size as number)).toThrow(refused("ERR_INVALID_ARGUMENT"));
+      expect(() => pool.calloc(1, size as number)).toThrow(refused("ERR_INVALID_ARGUMENT"));
+    }
+    expect(() => pool.free((pool.handle + 8) as Ptr)).toThrow(refused("ERR_INVALID_POINTER"));
+    expect(() => pool.free(Symbol("64") as unknown as Ptr)).toThrow(refused("ERR_INVALID_ARGUMENT"));
+  });
+  expect(pool.heap.stats().liveBlocks).toBe(1);
+});
+
+test("what is in a magazine without being held is passed over", () => {
+  const pool = poolOf(64 * 50, 64, { magazine: 8 });
+  const ptr = got(pool.malloc(64));
+  const { u32 } = pool.heap;
+  const [magazine] = [...magazinesOf(u32, pool.control)].map((at) => at >>> 2);
+  const count = magazine! + (MAGAZINE.offsets.count >>> 2);
+  const entries = magazine! + (MAGAZINE.size >>> 2);
+  u32[entries + u32[count]!] = pool.find(u32, ptr);
+  u32[count]! += 1;
+  const others = Array.from({ length: 49 }, () => got(pool.malloc(64)));
+  expect(new Set([ptr, ...others]).size).toBe(50);
+  expect(pool.malloc(64)).toBe(NULL);
+  pool.check();
 });
 
 test("two objects of one agent share its magazine", () => {
