@@ -92,9 +92,8 @@ export function makePool(
 ): Ptr {
   if (!isCount(capacity)) throw badArgument(call, "initial_capacity", capacity, "a whole number from 0");
   const slots = capacity === 0 ? MEM_POOL_DEFAULT_CAPACITY : capacity;
-  if (slots > MAX_CAPACITY) throw outOfMemory(call, slots * 4);
   const shift = Math.max(alignmentShiftOf(call, options), LEAST_ALIGNMENT_SHIFT_BITS);
-  const handle = backing.malloc(POOL.size);
+  const handle = slots > MAX_CAPACITY ? NULL : backing.malloc(POOL.size);
   const array = handle === NULL ? NULL : makeArray(backing, slots);
   if (array === NULL) {
     if (handle !== NULL) backing.free(handle);
