@@ -79,6 +79,14 @@ export class Opened {
   }
 }
 
+/** @internal Superblocks besides those that a worker knows to have free blocks: in shared heaps. */
+export interface Supply {
+  /** One with free blocks, the first of its record's list then; 0 when there is none. */
+  find(record: number, sizeClass: number): number;
+  /** Takes whatever others have freed of this worker's blocks. */
+  collect(): void;
+}
+
 /** What it knows is in the heap; the fields here are addresses and constants. */
 export class Cursor {
   /** The heap whose bytes the pointers are offsets of. */
@@ -97,6 +105,10 @@ export class Cursor {
   declare pageCount: number;
   /** @internal Word address of the worker's first record. */
   declare records: number;
+  /** @internal That of the first worker: in a private heap there is no other. */
+  declare common: number;
+  /** @internal What other agents have freed or left behind. */
+  declare supply: Supply | undefined;
 
   /** @internal */
   constructor(opened: Opened) {
@@ -109,6 +121,8 @@ export class Cursor {
     this.firstPage = 0;
     this.pageCount = 0;
     this.records = (u32[this.control + (offsets.worker >>> 2)]! >>> 2) + RECORDS;
+    this.common = this.records;
+    this.supply = undefined;
     this.refresh();
   }
 
@@ -156,6 +170,7 @@ export class Cursor {
   close(): void {
     this.control = NO_CONTROL;
     this.records = NO_CONTROL;
+    this.common = NO_CONTROL;
     this.refresh();
   }
 }

@@ -19,27 +19,30 @@ import {
   tryRemoveLarge,
 } from "./page-map.ts";
 import { classOf, SIZES, SMALL_LIMIT_BYTES } from "./size-classes.ts";
+import { withInHand } from "./superblocks.ts";
 
 const STRAY = CONTROL.offsets.stray >>> 2;
 const LARGE = RECORD.offsets.large >>> 2;
 const PARTIAL = RECORD.offsets.partial >>> 2;
+const HINT = RECORD.offsets.hint >>> 2;
 /** A class above has them when so many bytes of its blocks are live. */
 const MANY_BYTES = 1_048_576;
 /** No page has more than two blocks of this size. */
 const LEAST_BYTES = 2049;
 
 /** Whether the next block of a class is to be the backing's. */
-export function isBackings(u32: Uint32Array, record: number, sizeClass: number): boolean {
+export function isBackings({ words, common }: Cursor, record: number, sizeClass: number): boolean {
   const size = SIZES[sizeClass]!;
   if (sizeClass === 0) return true;
-  return size > SMALL_LIMIT_BYTES && u32[record + PARTIAL] === 0 && u32[record + LARGE]! * size < MANY_BYTES;
+  if (size <= SMALL_LIMIT_BYTES || (words[record + PARTIAL]! | words[record + HINT]!) !== 0) return false;
+  return words[common + sizeClass * RECORD_WORDS + LARGE]! * size < MANY_BYTES;
 }
 
 /** Takes a large block; `NULL` when there is no room. */
 export function takeLarge(apf: Cursor, size: number, sizeClass: number): Ptr {
   const ptr = apf.backing.malloc(size > LEAST_BYTES ? size : LEAST_BYTES);
   if (ptr === NULL || !tryAddLarge(apf.words, apf.largeWord(ptr), ptr, sizeClass)) return register(apf, ptr, sizeClass);
-  apf.words[apf.records + sizeClass * RECORD_WORDS + LARGE]! += 1;
+  apf.words[apf.common + sizeClass * RECORD_WORDS + LARGE]! += 1;
   return ptr;
 }
 
@@ -52,7 +55,7 @@ export function tryFreeLarge(apf: Cursor, ptr: Ptr): boolean {
   if (typeof ptr !== "number" || ptr >>> 0 !== ptr || (ptr & 7) !== 0) return false;
   const sizeClass = tryRemoveLarge(apf.words, apf.largeWord(ptr), ptr);
   if (sizeClass < 0) return false;
-  apf.words[apf.records + sizeClass * RECORD_WORDS + LARGE]! -= 1;
+  apf.words[apf.common + sizeClass * RECORD_WORDS + LARGE]! -= 1;
   apf.backing.free(ptr);
   return true;
 }
@@ -68,7 +71,7 @@ function register(apf: Cursor, ptr: Ptr, sizeClass: number): Ptr {
   const { backing, control } = apf;
   if (ptr === NULL) return NULL;
   if (!isCovered(apf.heap.u32, control, ptr)) {
-    if (!reach(backing, control, ptr, ptr + 1)) {
+    if (!withInHand(apf, ptr, () => reach(backing, control, ptr, ptr + 1))) {
       backing.free(ptr);
       return NULL;
     }
@@ -81,7 +84,7 @@ function register(apf: Cursor, ptr: Ptr, sizeClass: number): Ptr {
 function note(apf: Cursor, ptr: Ptr, sizeClass: number): void {
   const { u32 } = apf.heap;
   addLarge(u32, apf.control, ptr, sizeClass);
-  u32[apf.records + sizeClass * RECORD_WORDS + LARGE]! += 1;
+  u32[apf.common + sizeClass * RECORD_WORDS + LARGE]! += 1;
 }
 
 /** Whether a large block begins there. */
@@ -99,7 +102,7 @@ function strike(apf: Cursor, ptr: Ptr): void {
     return;
   }
   removeLarge(u32, apf.control, ptr);
-  u32[apf.records + sizeClass * RECORD_WORDS + LARGE]! -= 1;
+  u32[apf.common + sizeClass * RECORD_WORDS + LARGE]! -= 1;
 }
 
 /** Gives a large block, which is there, back to the backing. */
@@ -116,10 +119,15 @@ export function freeLarge(apf: Cursor, ptr: Ptr): void {
 export function resizeLarge(apf: Cursor, ptr: Ptr, size: number): Ptr {
   const { backing, control } = apf;
   if (!settleStray(apf)) return NULL;
-  const moved = reallocFrom(backing, ptr, Math.max(size, LEAST_BYTES));
-  if (moved === NULL) return NULL;
+  const sizeClass = largeAt(apf.heap.u32, control, ptr);
+  // First of all: it may be another's as soon as the backing has moved it.
   strike(apf, ptr);
-  if (reach(backing, control, moved, moved + 1)) {
+  const moved = reallocFrom(backing, ptr, Math.max(size, LEAST_BYTES));
+  if (moved === NULL) {
+    note(apf, ptr, sizeClass);
+    return NULL;
+  }
+  if (withInHand(apf, moved, () => reach(backing, control, moved, moved + 1))) {
     apf.refresh();
     note(apf, moved, classOf(size));
   } else {

@@ -19,11 +19,12 @@
  *   +44   stray      a large block that the map has no room for, 0: none
  *   +48   pages      held by superblocks, retired ones included
  *   +52   idlePages  of these, those of retired superblocks
- *   +56   worker     the worker that all blocks belong to (private heaps)
- *   +60   reserved
+ *   +56   worker     the first worker: in a private heap the one that all blocks belong to, in a shared one nobody, who
+ *                    keeps what agents have left behind and counts large blocks
+ *   +60   busy       the worker whose agent is in the midst of something; bit 0: it was thrown out (shared heaps)
  *   +64   retired    first retired superblock of 2^n pages, 5 of them
- *   +84   deaths, departures   as last seen (shared heaps)
- *   +92   reserved
+ *   +84   departures how many agents had left the heap when their blocks were last taken care of (shared heaps)
+ *   +88   inHand     two blocks of the backing that are about to be, or are no more, a superblock and its descriptor
  *   +96   empty      16 zero words: the live bits of every page without a superblock
  * ```
  *
@@ -37,15 +38,16 @@
  *   +12  large       where large blocks begin in the page, two of 16 bits: the class + 1, above it the offset / 8
  * ```
  *
- * Worker: what one agent keeps of its own, a record of 16 words for each class. Only that agent writes it.
+ * Worker: what one agent keeps of its own, a record of 16 words for each class. Only that agent writes it, but for `hint`.
  *
  * ```text
  *   worker ->
- *   +0    slot       0 in a private heap
+ *   +0    slot       of its agent in the heap, 0: nobody's
  *   +4    depth      how many calls of noTuning are open
- *   +8    pending    superblocks that others have freed blocks of
+ *   +8    generation of the slot
  *   +12   next       the next worker
- *   +16   reserved
+ *   +16   broken     1: its agent was interrupted, and its lists and caches are to be made anew
+ *   +20   reserved
  *   +64   records    of the classes 0 to 39
  *   +2624 none       a zero word: the empty stack
  *
@@ -65,7 +67,8 @@
  *   +44   large      live blocks of the class that are the backing's
  *   +48   held       left while noTuning stops the clock, and
  *   +52   heldDue      due
- *   +56   reserved
+ *   +56   all        first superblock of the class, whatever is free in it
+ *   +60   hint       1: others have freed blocks of one of these (shared heaps)
  * ```
  *
  * Cache: a stack of the blocks that were freed and not returned, out of line, so that nobody who writes into a freed block
@@ -102,29 +105,42 @@
  *   +32   carved     blocks that were ever handed out: the first so many
  *   +36   next       in the list of partial superblocks, or of retired ones
  *   +40   previous   in the list of partial superblocks
- *   +44   pending    1: others have freed blocks
- *   +48   nextPending
- *   +52   reserved
+ *   +44   after      the next superblock of the record, and
+ *   +48   before       the one before
+ *   +52   flag       word address of its flag, 0: it has none (private heaps)
+ *   +56   marks      address of its marks less (base >>> shift)
+ *   +60   shift      a mark for each 2^shift bytes, in which no two blocks begin
  *   +64   live       16 words a page: a bit for each 8 bytes, 1 where a block begins that someone holds
+ *   then  flag       1: there are marks (shared heaps), in a cache line of its own
+ *         marks      a byte for each 2^shift bytes: 1 where a block begins that another agent than the owner has freed
  *
  *   a free block     +0: the next one of its superblock, 0: none
  * ```
+ *
+ * In a shared heap each agent has a worker, and each superblock an owner: the worker of its record. The owner alone writes
+ * live bits, anchor, lists and cache. Who else frees a block sets its mark, and the flag and the hint after it; the owner
+ * sees them when it has no free blocks, and clears the live bit, then the mark. Nothing is linked on the way, and each step
+ * is one store: there is no list for two to pull at, and nothing of it can be half done.
+ *
+ * The truth is: the page map's block, the superblocks in the map, of each class, owner, `carved`, live bits and marks; large
+ * blocks in the map. All else is made anew from that when an agent was interrupted, or is gone.
  *
  * Invariants, proved by `check()`:
  *
  *  1. magic, version and options are possible ones.
  *  2. The map speaks of whole pages. A page of a superblock has that one's live bits, its descriptor, and the record of its
- *     class, or that of class 0 when it is retired; every other page has `empty`, class 0, and no descriptor.
+ *     class, or the first worker's of class 0 when it is retired; every other page has `empty`, that record, no descriptor.
  *  3. A superblock begins at a page, has 1 to 16 pages and as many blocks of its class as fit, at most 4096. Live bits are
  *     set where a block begins that was handed out, and nowhere else.
  *  4. Its list holds blocks that were handed out and are not live, each once; with those never handed out they are the count
  *     in its anchor. That is FULL at 0, EMPTY when it is retired and has all blocks, otherwise PARTIAL.
  *  5. Every PARTIAL superblock stands once in the list of its class, every retired one in that of its size, no other does;
- *     pages are counted as they are.
+ *     every one that is not retired stands once in the list of all; pages are counted as they are.
  *  6. A cache has slots for what it holds and for its room; it holds blocks of its class that are not live and in no
  *     superblock's list, each once; marked ones lie below all others; below the first slot is a zero.
- *  7. Conservation: live + cached + free == blocks of the superblocks.
- *  8. Every large block is the backing's, and counted in the record of its class.
+ *  7. Conservation: live + marked + cached + free == blocks of the superblocks.
+ *  8. Every large block is the backing's, and counted in the first worker's record of its class.
+ *  9. A mark is 1 where a block begins that has its live bit, and nowhere else; retired superblocks have none.
  *
  * @module
  */
@@ -175,11 +191,10 @@ export const CONTROL: StructCodec<{
   pages: Word;
   idlePages: Word;
   worker: Word;
-  reserved: Word;
+  busy: Word;
   retired: Words;
-  deaths: Word;
   departures: Word;
-  reservedToo: Word;
+  inHand: Words;
   empty: Words;
 }> = /* @__PURE__ */ struct({
   magic: u32,
@@ -197,11 +212,10 @@ export const CONTROL: StructCodec<{
   pages: u32,
   idlePages: u32,
   worker: u32,
-  reserved: u32,
+  busy: u32,
   retired: /* @__PURE__ */ array(u32, 5),
-  deaths: u32,
   departures: u32,
-  reservedToo: u32,
+  inHand: /* @__PURE__ */ array(u32, 2),
   empty: /* @__PURE__ */ array(u32, PAGE_LIVE_WORDS),
 });
 
@@ -232,7 +246,8 @@ export const RECORD: StructCodec<{
   large: Word;
   held: Word;
   heldDue: Word;
-  reserved: Words;
+  all: Word;
+  hint: Word;
 }> = /* @__PURE__ */ struct({
   tally: TALLY,
   end: u32,
@@ -248,24 +263,27 @@ export const RECORD: StructCodec<{
   large: u32,
   held: u32,
   heldDue: u32,
-  reserved: /* @__PURE__ */ array(u32, 2),
+  all: u32,
+  hint: u32,
 });
 
 /** A worker. */
 export const WORKER: StructCodec<{
   slot: Word;
   depth: Word;
-  pending: Word;
+  generation: Word;
   next: Word;
+  broken: Word;
   reserved: Words;
   records: Words;
   none: Words;
 }> = /* @__PURE__ */ struct({
   slot: u32,
   depth: u32,
-  pending: u32,
+  generation: u32,
   next: u32,
-  reserved: /* @__PURE__ */ array(u32, 12),
+  broken: u32,
+  reserved: /* @__PURE__ */ array(u32, 11),
   records: /* @__PURE__ */ array(u32, CLASS_COUNT * RECORD_WORDS),
   none: /* @__PURE__ */ array(u32, 2),
 });
@@ -286,9 +304,11 @@ export const SUPERBLOCK: StructCodec<{
   carved: Word;
   next: Word;
   previous: Word;
-  pending: Word;
-  nextPending: Word;
-  reserved: Words;
+  after: Word;
+  before: Word;
+  flag: Word;
+  marks: Word;
+  shift: Word;
 }> = /* @__PURE__ */ struct({
   base: u32,
   block: u32,
@@ -301,9 +321,11 @@ export const SUPERBLOCK: StructCodec<{
   carved: u32,
   next: u32,
   previous: u32,
-  pending: u32,
-  nextPending: u32,
-  reserved: /* @__PURE__ */ array(u32, 3),
+  after: u32,
+  before: u32,
+  flag: u32,
+  marks: u32,
+  shift: u32,
 });
 
 /** What a superblock is: in the low bits of its anchor. */

@@ -9,14 +9,24 @@
  * ```text
  *   tableBlock -> +0 the map before it, 0: none
  *                 +4 pages
- *                 +8 the entries
+ *                 +8 the first of them, by its number
+ *                 +16 the entries
  * ```
  *
  * @module
  */
 import { type Allocator, asPtr, NULL, type Ptr } from "@heapwright/core";
 
-import { CONTROL, ENTRY_WORDS, PAGE_BYTES, PAGE_SHIFT_BITS, PAGE_LIVE_WORDS, SUPERBLOCK, WORKER } from "./layout.ts";
+import {
+  CONTROL,
+  ENTRY_WORDS,
+  FLAG,
+  PAGE_BYTES,
+  PAGE_LIVE_WORDS,
+  PAGE_SHIFT_BITS,
+  SUPERBLOCK,
+  WORKER,
+} from "./layout.ts";
 
 const { offsets } = CONTROL;
 const TABLE = offsets.table >>> 2;
@@ -25,15 +35,22 @@ const LENGTH = offsets.length >>> 2;
 const TABLE_BLOCK = offsets.tableBlock >>> 2;
 const WORKER_WORD = offsets.worker >>> 2;
 const EMPTY = offsets.empty >>> 2;
+const FLAGS = offsets.flags >>> 2;
 const RECORDS = WORKER.offsets.records >>> 2;
 const BASE = SUPERBLOCK.offsets.base >>> 2;
 const PAGES = SUPERBLOCK.offsets.pages >>> 2;
+const OWNER = SUPERBLOCK.offsets.record >>> 2;
+const FLAG_WORD = SUPERBLOCK.offsets.flag >>> 2;
+const MARKS = SUPERBLOCK.offsets.marks >>> 2;
+const SHIFT = SUPERBLOCK.offsets.shift >>> 2;
 const LIVE_BITS = SUPERBLOCK.size >>> 2;
 const LIVE_SHIFT_BITS = 8;
 const RECORD_WORD = 1;
 const SUPERBLOCK_WORD = 2;
 const LARGE_WORD = 3;
-const HEADER_WORDS = 2;
+const HEADER_WORDS = 4;
+const MAP_PAGES = 1;
+const MAP_FIRST = 2;
 /** In all words of a map that is no more: for live bits beyond the words of any heap, for large blocks of no class. */
 const FORGOTTEN = 0x4000_0000;
 /** Pages that the first map has room for beyond those needed. */
@@ -69,9 +86,22 @@ export function liveBias(u32: Uint32Array, descriptor: number): number {
 
 /** Whether a block that someone holds begins at an address in the pages of a superblock. */
 export function isLive(u32: Uint32Array, descriptor: number, ptr: number): boolean {
+  return hasLiveBit(u32, descriptor, ptr) && !isMarked(u32, descriptor, ptr);
+}
+
+/** Whether a block begins there that its owner takes for live: another agent may have freed it. */
+export function hasLiveBit(u32: Uint32Array, descriptor: number, ptr: number): boolean {
   return (
     (ptr & 7) === 0 && ((u32[(liveBias(u32, descriptor) + (ptr >>> LIVE_SHIFT_BITS)) | 0]! >>> (ptr >>> 3)) & 1) === 1
   );
+}
+
+/** Whether another agent than the owner has freed the block at an address in the pages of a superblock. */
+export function isMarked(u32: Uint32Array, descriptor: number, ptr: number): boolean {
+  const word = descriptor >>> 2;
+  if (u32[word + FLAG_WORD] === 0) return false;
+  const mark = (u32[word + MARKS]! + (ptr >>> u32[word + SHIFT]!)) >>> 0;
+  return ((u32[mark >>> 2]! >>> ((mark & 3) << 3)) & 0xff) !== 0;
 }
 
 /** Writes a superblock's pages into the map, which reaches over them, with the record that its frees go to. */
@@ -91,13 +121,13 @@ export function unmapSuperblock(u32: Uint32Array, control: number, descriptor: n
   const base = u32[(descriptor >>> 2) + BASE]!;
   const first = base >>> PAGE_SHIFT_BITS;
   const pages = u32[(descriptor >>> 2) + PAGES]!;
-  for (let page = first; page < first + pages; page += 1) clearEntry(u32, control, page);
+  for (let page = first; page < first + pages; page += 1) clearEntry(u32, control, u32[control + TABLE]!, page);
 }
 
-function clearEntry(u32: Uint32Array, control: number, page: number): void {
-  const at = (u32[control + TABLE]! + page * ENTRY_WORDS) >>> 0;
+function clearEntry(u32: Uint32Array, control: number, table: number, page: number): void {
+  const at = (table + page * ENTRY_WORDS) >>> 0;
   u32[at] = (control + EMPTY - page * PAGE_LIVE_WORDS) >>> 0;
-  u32[at + RECORD_WORD] = (u32[control + WORKER_WORD]! >>> 2) + RECORDS;
+  u32[at + RECORD_WORD] = classlessRecord(u32, control);
   u32[at + SUPERBLOCK_WORD] = 0;
   u32[at + LARGE_WORD] = 0;
 }
@@ -210,18 +240,59 @@ export function reach(backing: Allocator, control: number, from: number, to: num
   const old = u32[control + TABLE]!;
   const oldBlock = u32[control + TABLE_BLOCK]!;
   u32[block >>> 2] = oldBlock;
-  u32[(block >>> 2) + 1] = end - first;
-  u32[control + TABLE] = ((block >>> 2) + HEADER_WORDS - first * ENTRY_WORDS) >>> 0;
-  u32[control + TABLE_BLOCK] = block;
-  u32[control + LOWEST] = (first << PAGE_SHIFT_BITS) >>> 0;
-  u32[control + LENGTH] = ((end - first) << PAGE_SHIFT_BITS) >>> 0;
+  u32[(block >>> 2) + MAP_PAGES] = end - first;
+  u32[(block >>> 2) + MAP_FIRST] = first;
+  const table = tableOf(block, first);
   for (let page = first; page < end; page += 1) {
-    if (page < oldFirst || page >= oldEnd) clearEntry(u32, control, page);
+    if (page < oldFirst || page >= oldEnd) clearEntry(u32, control, table, page);
   }
-  const to0 = (u32[control + TABLE]! + oldFirst * ENTRY_WORDS) >>> 0;
+  const to0 = (table + oldFirst * ENTRY_WORDS) >>> 0;
   u32.copyWithin(to0, (old + oldFirst * ENTRY_WORDS) >>> 0, (old + oldEnd * ENTRY_WORDS) >>> 0);
-  if (oldBlock !== 0) forget(u32, asPtr(oldBlock));
+  u32[control + TABLE_BLOCK] = block;
+  follow(u32, control);
+  // Other agents look at `table` before they believe an entry, and may be reading one.
+  if (oldBlock !== 0 && (u32[control + FLAGS]! & FLAG.SHARED) === 0) forget(u32, asPtr(oldBlock));
   return true;
+}
+
+/** Word address of a map's entry for page 0. */
+function tableOf(block: number, first: number): number {
+  return ((block >>> 2) + HEADER_WORDS - first * ENTRY_WORDS) >>> 0;
+}
+
+/** Writes what follows from the address of the map's block. */
+export function follow(u32: Uint32Array, control: number): void {
+  const block = u32[control + TABLE_BLOCK]!;
+  if (block === 0) return;
+  const first = u32[(block >>> 2) + MAP_FIRST]!;
+  u32[control + TABLE] = tableOf(block, first);
+  u32[control + LOWEST] = (first << PAGE_SHIFT_BITS) >>> 0;
+  u32[control + LENGTH] = (u32[(block >>> 2) + MAP_PAGES]! << PAGE_SHIFT_BITS) >>> 0;
+}
+
+/**
+ * Completes what an agent was about to write into the map: the entry of a superblock's first page decides whether it is
+ * there.
+ */
+export function mendEntries(u32: Uint32Array, control: number): void {
+  let end = 0;
+  for (const [address, entry] of entriesOf(u32, control)) {
+    if (address < end) continue;
+    const descriptor = u32[entry + SUPERBLOCK_WORD]!;
+    if (descriptor === 0) continue;
+    const word = descriptor >>> 2;
+    if (u32[word + BASE] === address) {
+      end = address + u32[word + PAGES]! * PAGE_BYTES;
+      mapSuperblock(u32, control, descriptor, u32[word + OWNER]! || classlessRecord(u32, control));
+    } else {
+      clearEntry(u32, control, u32[control + TABLE]!, address >>> PAGE_SHIFT_BITS);
+    }
+  }
+}
+
+/** Word address of the record of no class: that of pages that no agent's blocks lie in. */
+export function classlessRecord(u32: Uint32Array, control: number): number {
+  return (u32[control + WORKER_WORD]! >>> 2) + RECORDS;
 }
 
 /** The blocks that maps lie in, the present one and those before it. */
@@ -234,5 +305,5 @@ export function mapBlocks(u32: Uint32Array, control: number): Ptr[] {
 /** Makes a map refuse every pointer, for cursors that still remember it. */
 export function forget(u32: Uint32Array, block: Ptr): void {
   const entries = (block >>> 2) + HEADER_WORDS;
-  u32.fill(FORGOTTEN, entries, entries + u32[(block >>> 2) + 1]! * ENTRY_WORDS);
+  u32.fill(FORGOTTEN, entries, entries + u32[(block >>> 2) + MAP_PAGES]! * ENTRY_WORDS);
 }

@@ -112,7 +112,7 @@ export class PrivateAllocator extends Cursor implements Allocator {
     const record = this.records + sizeClass * RECORD_WORDS;
     const u32 = this.words;
     if (cachedCount(u32, record) === 0) {
-      if (isBackings(u32, record, sizeClass)) return this.#takeLarge(size, sizeClass);
+      if (isBackings(this, record, sizeClass)) return this.#takeLarge(size, sizeClass);
       return this.#fetch(record, sizeClass) ? this.malloc(size) : NULL;
     }
     if ((u32[record]! & LEFT_MASK) !== 0) throw corrupt("malloc", record * 4);
@@ -268,6 +268,7 @@ export class PrivateAllocator extends Cursor implements Allocator {
   flush(): void {
     this.expectAlive("flush");
     this.refresh();
+    this.supply?.collect();
     for (let sizeClass = 1; sizeClass < CLASS_COUNT; sizeClass += 1) {
       const record = this.records + sizeClass * RECORD_WORDS;
       giveBack(this, record, cachedCount(this.words, record));

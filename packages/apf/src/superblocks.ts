@@ -11,6 +11,7 @@ import type { Cursor } from "./cursor.ts";
 import {
   ANCHOR_STATE,
   CONTROL,
+  FLAG,
   PAGE_BYTES,
   PAGE_LIVE_WORDS,
   RECORD,
@@ -18,7 +19,15 @@ import {
   SUPERBLOCK_BLOCKS,
   SUPERBLOCK_PAGES,
 } from "./layout.ts";
-import { mapSuperblock, reach, superblocksOf, unmapSuperblock } from "./page-map.ts";
+import {
+  classlessRecord,
+  largeAt,
+  mapSuperblock,
+  reach,
+  superblockAt,
+  superblocksOf,
+  unmapSuperblock,
+} from "./page-map.ts";
 import { FIRST_PAGES, SIZES, superblockBytes } from "./size-classes.ts";
 
 const { offsets } = SUPERBLOCK;
@@ -32,14 +41,22 @@ const ANCHOR_WORD = offsets.anchor >>> 2;
 const AVAIL = offsets.avail >>> 2;
 const CARVED = offsets.carved >>> 2;
 const NEXT = offsets.next >>> 2;
+const AFTER = offsets.after >>> 2;
+const BEFORE = offsets.before >>> 2;
+const FLAG_WORD = offsets.flag >>> 2;
+const MARKS = offsets.marks >>> 2;
+const SHIFT = offsets.shift >>> 2;
 const PREVIOUS = offsets.previous >>> 2;
 const DESCRIPTOR_BYTES = SUPERBLOCK.size;
 const LIVE_BITS = DESCRIPTOR_BYTES >>> 2;
 const PARTIAL = RECORD.offsets.partial >>> 2;
 const HELD_PAGES = RECORD.offsets.pages >>> 2;
+const ALL = RECORD.offsets.all >>> 2;
 const ALL_PAGES = CONTROL.offsets.pages >>> 2;
 const IDLE_PAGES = CONTROL.offsets.idlePages >>> 2;
 const RETIRED = CONTROL.offsets.retired >>> 2;
+const FLAGS = CONTROL.offsets.flags >>> 2;
+const IN_HAND = CONTROL.offsets.inHand >>> 2;
 const RETIRED_LISTS = 5;
 /** A class's next superblock has at most its pages shifted by this. */
 const GROWTH_SHIFT_BITS = 3;
@@ -47,6 +64,8 @@ const GROWTH_SHIFT_BITS = 3;
 const IDLE_PAGES_MIN = 16;
 const IDLE_SHARE_SHIFT_BITS = 3;
 const COUNT_SHIFT_BITS = 2;
+/** A flag has a cache line of its own, which its neighbours in the owner's descriptor are not to share. */
+const FLAG_BYTES = 64;
 
 /** Free blocks of a superblock, those never handed out included. */
 export function freeCount(u32: Uint32Array, descriptor: number): number {
@@ -65,8 +84,10 @@ export function takeSuperblock(apf: Cursor, record: number, sizeClass: number): 
   const { control } = apf;
   const pages = pagesFor(sizeClass, apf.heap.u32[record + HELD_PAGES]!);
   let descriptor = takeRetired(apf, pages, sizeClass);
-  if (descriptor === 0) descriptor = makeSuperblock(apf, pages);
-  if (descriptor === 0 && pages !== FIRST_PAGES[sizeClass]) descriptor = makeSuperblock(apf, FIRST_PAGES[sizeClass]!);
+  if (descriptor === 0) descriptor = makeSuperblock(apf, pages, sizeClass);
+  if (descriptor === 0 && pages !== FIRST_PAGES[sizeClass]) {
+    descriptor = makeSuperblock(apf, FIRST_PAGES[sizeClass]!, sizeClass);
+  }
   if (descriptor === 0) return 0;
   const { u32 } = apf.heap;
   const word = descriptor >>> 2;
@@ -75,6 +96,8 @@ export function takeSuperblock(apf: Cursor, record: number, sizeClass: number): 
   u32[word + ANCHOR_WORD] = (u32[word + MAX]! << COUNT_SHIFT_BITS) | ANCHOR_STATE.PARTIAL;
   u32[record + HELD_PAGES]! += u32[word + PAGES]!;
   mapSuperblock(u32, control, descriptor, record);
+  keepInHand(u32, control, 0, 0);
+  linkAll(u32, record, descriptor);
   linkPartial(u32, record, descriptor);
   return descriptor;
 }
@@ -100,6 +123,7 @@ function takeRetired(apf: Cursor, pages: number, sizeClass: number): number {
     const list = wanted + step < RETIRED_LISTS ? wanted + step : RETIRED_LISTS - 1 - step;
     const descriptor = u32[control + RETIRED + list]!;
     if (descriptor === 0 || !isAllowed(1 << list, sizeClass)) continue;
+    if (u32[(descriptor >>> 2) + SHIFT]! > markShift(sizeClass)) continue;
     u32[control + RETIRED + list] = u32[(descriptor >>> 2) + NEXT]!;
     u32[control + IDLE_PAGES]! -= 1 << list;
     return descriptor;
@@ -107,25 +131,79 @@ function takeRetired(apf: Cursor, pages: number, sizeClass: number): number {
   return 0;
 }
 
+/** log2 of the largest power of two that divides the size of a class: its blocks begin at multiples of that. */
+function markShift(sizeClass: number): number {
+  const size = SIZES[sizeClass]!;
+  return 31 - Math.clz32(size & -size);
+}
+
+/**
+ * Notes what an agent has in hand that is reachable from nowhere, so that its death loses the block only that it is just
+ * being given, or giving back.
+ */
+function keepInHand(u32: Uint32Array, control: number, block: number, descriptor: number): void {
+  u32[control + IN_HAND + 1] = descriptor;
+  u32[control + IN_HAND] = block;
+}
+
+/** Gives back what an agent had in hand that was interrupted, unless the map knows of it. */
+export function dropInHand(apf: Cursor): void {
+  const { backing, control } = apf;
+  const { u32 } = apf.heap;
+  const block = u32[control + IN_HAND]!;
+  const descriptor = u32[control + IN_HAND + 1]!;
+  keepInHand(u32, control, block, 0);
+  const isKnown = descriptor !== 0 && superblockAt(u32, control, u32[(descriptor >>> 2) + BASE]!) === descriptor;
+  if (!isKnown && descriptor !== 0) backing.free(asPtr(descriptor));
+  keepInHand(u32, control, 0, 0);
+  if (!isKnown && largeAt(u32, control, block) < 0) backing.free(asPtr(block));
+}
+
+/** Does something while a block is in hand. */
+export function withInHand<T>(apf: Cursor, block: Ptr, act: () => T): T {
+  keepInHand(apf.heap.u32, apf.control, block, 0);
+  const result = act();
+  keepInHand(apf.heap.u32, apf.control, 0, 0);
+  return result;
+}
+
 /** Takes pages from the backing and writes a descriptor of no class for them; 0 when there is no room. */
-function makeSuperblock(apf: Cursor, pages: number): number {
+function makeSuperblock(apf: Cursor, pages: number, sizeClass: number): number {
   const { backing, control } = apf;
   const bytes = superblockBytes(pages);
   const isAligned = backing.alignedAlloc !== undefined;
   const block = isAligned ? backing.alignedAlloc!(PAGE_BYTES, bytes) : backing.malloc(bytes + PAGE_BYTES);
   if (block === NULL) return 0;
   const base = Math.ceil(block / PAGE_BYTES) * PAGE_BYTES;
-  const descriptor = backing.malloc(DESCRIPTOR_BYTES + pages * PAGE_LIVE_WORDS * 4);
+  const isShared = (apf.heap.u32[control + FLAGS]! & FLAG.SHARED) !== 0;
+  const shift = isShared ? markShift(sizeClass) : 0;
+  const markBytes = isShared ? FLAG_BYTES + ((pages * PAGE_BYTES) >>> shift) : 0;
+  const liveBytes = pages * PAGE_LIVE_WORDS * 4;
+  keepInHand(apf.heap.u32, control, block, 0);
+  const descriptor = backing.malloc(DESCRIPTOR_BYTES + liveBytes + markBytes);
+  // Nothing of it is anything yet, whatever its words say; but it is looked at when this agent does not come back.
+  if (descriptor !== NULL) backing.heap.u32[(descriptor >>> 2) + BASE] = 0;
+  keepInHand(apf.heap.u32, control, block, descriptor);
   if (descriptor === NULL || !reach(backing, control, base, base + bytes)) {
+    keepInHand(apf.heap.u32, control, block, 0);
     backing.free(descriptor);
+    keepInHand(apf.heap.u32, control, 0, 0);
     backing.free(block);
     return 0;
   }
   const { u32 } = backing.heap;
-  u32.fill(0, descriptor >>> 2, (descriptor + DESCRIPTOR_BYTES) >>> 2);
-  u32[(descriptor >>> 2) + BASE] = base;
-  u32[(descriptor >>> 2) + BLOCK] = block;
-  u32[(descriptor >>> 2) + PAGES] = pages;
+  const word = descriptor >>> 2;
+  u32.fill(0, word, (descriptor + DESCRIPTOR_BYTES) >>> 2);
+  u32[word + BASE] = base;
+  u32[word + BLOCK] = block;
+  u32[word + PAGES] = pages;
+  if (isShared) {
+    const flag = (descriptor + DESCRIPTOR_BYTES + liveBytes) >>> 2;
+    u32.fill(0, flag, flag + (markBytes >>> 2));
+    u32[word + FLAG_WORD] = flag;
+    u32[word + MARKS] = (flag * 4 + FLAG_BYTES - (base >>> shift)) >>> 0;
+    u32[word + SHIFT] = shift;
+  }
   u32[control + ALL_PAGES]! += pages;
   return descriptor;
 }
@@ -147,12 +225,12 @@ export function retire(apf: Cursor, descriptor: number): void {
   const word = descriptor >>> 2;
   const pages = u32[word + PAGES]!;
   u32[u32[word + OWNER]! + HELD_PAGES]! -= pages;
+  unlinkAll(u32, u32[word + OWNER]!, descriptor);
   u32[word + OWNER] = 0;
   const limit = Math.max(IDLE_PAGES_MIN, u32[control + ALL_PAGES]! >>> IDLE_SHARE_SHIFT_BITS);
   if (u32[control + IDLE_PAGES]! + pages > limit) return release(apf, descriptor);
   const list = control + RETIRED + (31 - Math.clz32(pages));
-  // Class 0's record: pages of no class.
-  mapSuperblock(u32, control, descriptor, apf.records);
+  mapSuperblock(u32, control, descriptor, classlessRecord(u32, control));
   u32[word + NEXT] = u32[list]!;
   u32[list] = descriptor;
   u32[control + IDLE_PAGES]! += pages;
@@ -164,9 +242,12 @@ function release(apf: Cursor, descriptor: number): void {
   const { u32 } = apf.heap;
   const word = descriptor >>> 2;
   const block = asPtr(u32[word + BLOCK]!);
+  keepInHand(u32, control, block, descriptor);
   unmapSuperblock(u32, control, descriptor);
   u32[control + ALL_PAGES]! -= u32[word + PAGES]!;
+  keepInHand(u32, control, block, 0);
   backing.free(asPtr(descriptor));
+  keepInHand(apf.heap.u32, control, 0, 0);
   backing.free(block);
 }
 
@@ -189,6 +270,24 @@ export function superblockBlocks(u32: Uint32Array, control: number): Ptr[] {
     asPtr(descriptor),
     asPtr(u32[(descriptor >>> 2) + BLOCK]!),
   ]);
+}
+
+/** Puts a superblock first in the list of all of its class. */
+export function linkAll(u32: Uint32Array, record: number, descriptor: number): void {
+  const first = u32[record + ALL]!;
+  u32[(descriptor >>> 2) + AFTER] = first;
+  u32[(descriptor >>> 2) + BEFORE] = 0;
+  if (first !== 0) u32[(first >>> 2) + BEFORE] = descriptor;
+  u32[record + ALL] = descriptor;
+}
+
+/** Takes a superblock out of that list. */
+export function unlinkAll(u32: Uint32Array, record: number, descriptor: number): void {
+  const after = u32[(descriptor >>> 2) + AFTER]!;
+  const before = u32[(descriptor >>> 2) + BEFORE]!;
+  if (after !== 0) u32[(after >>> 2) + BEFORE] = before;
+  if (before !== 0) u32[(before >>> 2) + AFTER] = after;
+  else u32[record + ALL] = after;
 }
 
 /** Puts a superblock first in the list of those of its class with free blocks. */

@@ -43,6 +43,7 @@ export function fetch(apf: Cursor, record: number, sizeClass: number, wanted: nu
   let taken = 0;
   while (taken < count) {
     let descriptor = apf.heap.u32[record + PARTIAL_LIST]!;
+    if (descriptor === 0 && apf.supply !== undefined) descriptor = apf.supply.find(record, sizeClass);
     if (descriptor === 0) descriptor = takeSuperblock(apf, record, sizeClass);
     if (descriptor === 0) break;
     taken += take(apf, record, descriptor, count - taken);
@@ -119,7 +120,7 @@ export function giveBack(apf: Cursor, record: number, count: number): void {
 }
 
 /** Adds a block, which is not live, to those that its superblock has to give. */
-function putBack(apf: Cursor, u32: Uint32Array, descriptor: number, ptr: number): void {
+export function putBack(apf: Cursor, u32: Uint32Array, descriptor: number, ptr: number): void {
   const word = descriptor >>> 2;
   const anchor = u32[word + ANCHOR_WORD]! + ONE;
   u32[ptr >>> 2] = u32[word + AVAIL]!;
