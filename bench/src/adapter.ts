@@ -4,14 +4,21 @@
  * @module
  */
 
-/** What the small loops call: the allocator itself wherever its methods have these shapes. A result of 0 is "no memory". */
+/**
+ * What the small loops call: the allocator itself wherever its methods have these shapes. A block is a pointer, or an
+ * object where the allocator deals in these; 0 is "no memory".
+ */
 export interface Pair {
-  malloc(size: number): number;
-  free(ptr: number): unknown;
+  malloc(size: number): unknown;
+  free(block: unknown): unknown;
+  /** Only where blocks are pointers. */
+  realloc?(block: number, size: number): number;
 }
 
 /** What a trace calls. */
-export interface Target extends Pair {
+export interface Target {
+  malloc(size: number): number;
+  free(ptr: number): unknown;
   realloc(ptr: number, size: number): number;
 }
 
@@ -41,9 +48,24 @@ export interface PeerModule {
   open(load: Load): Subject;
 }
 
+/** Where a loop keeps its blocks: a Uint32Array of pointers, or an array of objects. */
+export interface Table {
+  readonly length: number;
+  [index: number]: unknown;
+}
+
+/** An allocator made ready for a small loop. */
+export interface MicroSubject {
+  readonly target: Pair;
+  /** As in {@link Subject}; where there is none, blocks are byte arrays themselves. */
+  bytes?(): Uint8Array;
+  /** Where a block's payload is in {@link bytes}; without it the block is its pointer. */
+  placeOf?(block: unknown): number;
+}
+
 /** A module of `peers/` that serves the small loops only. */
 export interface MicroPeerModule {
-  open(load: Load): { readonly target: Pair };
+  open(load: Load): MicroSubject;
 }
 
 const SLACK_FACTOR = 8;

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import type { Failure, Timing } from "./child.ts";
+import type { BlockCosts } from "./block-costs.ts";
+import type { Failure, Started, Timing } from "./child.ts";
 import type { Verification } from "./replay.ts";
 
 /** @returns whether `answer` says why there is none */
@@ -13,7 +14,17 @@ export function isFailure(answer: unknown): answer is Failure {
 
 /** @returns whether `answer` is what `run` gives */
 export function isTiming(answer: unknown): answer is Timing {
-  return hasNumbers(answer, ["nanoseconds", "passes"]);
+  return hasNumbers(answer, ["nanoseconds", "cpuNanoseconds", "passes"]);
+}
+
+/** @returns whether `answer` is what `blocks` gives */
+export function isBlockCosts(answer: unknown): answer is BlockCosts {
+  return hasNumbers(answer, ["jsHeap", "resident"]) && "distance" in answer;
+}
+
+/** @returns whether `answer` is what `start` gives */
+export function isStarted(answer: unknown): answer is Started {
+  return hasNumbers(answer, ["microseconds"]);
 }
 
 /** @returns whether `answer` is what `verify` gives */

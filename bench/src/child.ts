@@ -6,12 +6,15 @@
  *     micro <work>               null; makes a small load ready
  *     verify <milliseconds>      a Verification of the trace; not in a process that also times
  *     run <milliseconds>         a Timing of what has been made ready
+ *     blocks <size>              BlockCosts; in a process that does nothing else
+ *     start <size>               microseconds from before the allocator is imported to after its first block; likewise
  *
  * @module
  */
 import { createInterface } from "node:readline";
 
 import type { Subject } from "./adapter.ts";
+import { type BlockCosts, blockCostsOf, loadOfBlocks } from "./block-costs.ts";
 import { loadOf, prepareWork, workOf, type Work } from "./micro.ts";
 import { loadMicroPeer, loadPeer } from "./peers.ts";
 import { readPrepared, type PreparedTrace } from "./prepared.ts";
@@ -25,12 +28,21 @@ export interface Failure {
 
 /** What `run` answers. */
 export interface Timing {
-  /** Per operation. */
+  /** Per operation, by the clock. */
   readonly nanoseconds: number;
+  /** Per operation, of all processors and all threads: with the garbage collector's and the compiler's. */
+  readonly cpuNanoseconds: number;
   readonly passes: number;
 }
 
+/** What `start` answers. */
+export interface Started {
+  readonly microseconds: number;
+}
+
+const MICROSECONDS = 1e3;
 const NANOSECONDS = 1e6;
+const NANOSECONDS_OF_MICROSECOND = 1e3;
 
 const peer = process.argv[2] ?? "";
 let replayed: { readonly subject: Subject; readonly trace: PreparedTrace } | undefined;
@@ -52,7 +64,7 @@ async function load(file: string): Promise<null> {
 async function micro(command: string): Promise<null> {
   const asked = workOf(command);
   const { open } = await loadMicroPeer(peer);
-  work = prepareWork(asked, open(loadOf(asked)).target);
+  work = prepareWork(asked, open(loadOf(asked)));
   return null;
 }
 
@@ -61,9 +73,22 @@ function verify(milliseconds: number): Verification {
   return verifyPass(replayed.subject, replayed.trace, milliseconds);
 }
 
+async function blocks(size: number): Promise<BlockCosts> {
+  const { open } = await loadMicroPeer(peer);
+  return blockCostsOf(() => open(loadOfBlocks(size)), size);
+}
+
+async function start(size: number): Promise<Started> {
+  const begun = performance.now();
+  const { open } = await loadMicroPeer(peer);
+  open({ peakBytes: size, blockBytes: size }).target.malloc(size);
+  return { microseconds: (performance.now() - begun) * MICROSECONDS };
+}
+
 /** Passes until the time is up, at least one; the first, which finds cold caches, counts only when it is the only one. */
 function run(milliseconds: number): Timing {
   if (work === undefined) throw new Error("run: nothing made ready");
+  const used = process.cpuUsage();
   const end = performance.now() + milliseconds;
   let spent = work.pass();
   let passes = 1;
@@ -72,8 +97,13 @@ function run(milliseconds: number): Timing {
     spent += work.pass();
     passes++;
   }
+  const { user, system } = process.cpuUsage(used);
   const counted = Math.max(1, passes - 1);
-  return { nanoseconds: (spent * NANOSECONDS) / (counted * work.operations), passes };
+  return {
+    nanoseconds: (spent * NANOSECONDS) / (counted * work.operations),
+    cpuNanoseconds: ((user + system) * NANOSECONDS_OF_MICROSECOND) / (passes * work.operations),
+    passes,
+  };
 }
 
 function obey(line: string): unknown {
@@ -86,6 +116,10 @@ function obey(line: string): unknown {
       return micro(line);
     case "verify":
       return verify(Number(argument));
+    case "blocks":
+      return blocks(Number(argument));
+    case "start":
+      return start(Number(argument));
     case "run":
       return run(Number(argument));
     default:

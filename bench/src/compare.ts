@@ -62,7 +62,7 @@ export async function compareTrace(
     const footprint = verification.footprint > 0 ? verification.footprint : null;
     return {
       peer,
-      nanoseconds: typeof time === "string" ? null : time,
+      nanoseconds: typeof time === "string" ? null : time.clock,
       utilisation: footprint === null ? null : trace.peakBytes / footprint,
       footprint,
       samples: verification.samples,

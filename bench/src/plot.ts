@@ -5,13 +5,28 @@
  */
 
 /** Colours of the series, in their order. */
-export const PLOT_COLOURS: readonly string[] = ["#1b6ca8", "#d1603d", "#4c8c4a", "#8d6cab", "#b59a2b"];
+export const PLOT_COLOURS: readonly string[] = [
+  "#1b6ca8",
+  "#d1603d",
+  "#4c8c4a",
+  "#8d6cab",
+  "#b59a2b",
+  "#3aa6a0",
+  "#a33b5e",
+  "#7a7a7a",
+  "#5c4a3d",
+  "#9bc53d",
+];
 
 const WIDTH = 900;
 const HEIGHT = 260;
 const LEFT = 60;
 const TOP = 10;
 const BOTTOM = 210;
+/** Room for a title. */
+const HEAD = 40;
+/** Room at the right of a curve. */
+const LABEL = 40;
 
 export interface BarPlot {
   readonly groups: readonly string[];
@@ -53,6 +68,63 @@ export function barPlot({ groups, series, scale }: BarPlot): string {
     return `<text transform="translate(${round(x + 6)} ${BOTTOM + 14}) rotate(-20)" text-anchor="end">${escapeText(name)}</text>`;
   });
   return svg([axis(ticks, fraction, String), ...bars, ...names]);
+}
+
+/** A curve over powers of ten. */
+export interface Curve {
+  readonly name: string;
+  readonly points: readonly Point[];
+}
+
+/** @returns curves, both axes logarithmic; each with its name at its end */
+export function curvePlot(curves: readonly Curve[]): string {
+  const all = curves.flatMap(({ points }) => points);
+  const xs = all.map(([x]) => Math.log10(x));
+  const ys = all.map(([, y]) => Math.log10(y));
+  const [left, right] = [Math.min(...xs), Math.max(...xs)];
+  const [low, high] = [Math.floor(Math.min(...ys)), Math.ceil(Math.max(...ys))];
+  const fraction = (value: number): number => (Math.log10(value) - low) / Math.max(1, high - low);
+  const place = ([x, y]: Point): string =>
+    `${round(LEFT + ((Math.log10(x) - left) / (right - left)) * (WIDTH - LEFT - LABEL))},` +
+    `${round(BOTTOM - fraction(y) * (BOTTOM - TOP))}`;
+  const ticks = Array.from({ length: high - low + 1 }, (_, index) => 10 ** (low + index));
+  const decades = Array.from(
+    { length: Math.floor(right) - Math.ceil(left) + 1 },
+    (_, i) => 10 ** (Math.ceil(left) + i),
+  );
+  return svg([
+    axis(ticks, fraction, String),
+    ...curves.map(({ points }, index) => {
+      const colour = PLOT_COLOURS[index % PLOT_COLOURS.length] ?? "#000";
+      return `<polyline points="${points.map(place).join(" ")}" fill="none" stroke="${colour}" stroke-width="1.8"/>`;
+    }),
+    ...decades.map((x) => {
+      const [at] = place([x, 10 ** low]).split(",");
+      return `<text x="${at ?? 0}" y="${BOTTOM + 16}" text-anchor="middle">${x.toLocaleString("en")}</text>`;
+    }),
+  ]);
+}
+
+/**
+ * @param names - of the series, in the order of their colours
+ * @returns a file of its own: the plot with a title and a key, on white
+ */
+export function standalone(title: string, names: readonly string[], plot: string): string {
+  const columns = 6;
+  const rows = Math.ceil(names.length / columns);
+  const height = HEIGHT + HEAD + 18 * rows;
+  const key = names.map((name, index) => {
+    const [x, y] = [LEFT + 138 * (index % columns), HEAD + 18 * Math.floor(index / columns) - 6];
+    const colour = PLOT_COLOURS[index % PLOT_COLOURS.length] ?? "#000";
+    return `${rectangle(x, y - 9, 10, 10, colour)}</rect><text x="${x + 14}" y="${y}">${escapeText(name)}</text>`;
+  });
+  return (
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="sans-serif" font-size="11">` +
+    `<rect width="${WIDTH}" height="${height}" fill="#fff"/>` +
+    `<text x="${LEFT}" y="16" font-size="14">${escapeText(title)}</text>${key.join("")}` +
+    plot.replace("<svg ", `<svg y="${HEAD + 18 * (rows - 1)}" width="${WIDTH}" height="${HEIGHT}" `) +
+    "</svg>\n"
+  );
 }
 
 /** @returns lines over a shaded area, both axes linear from 0 */

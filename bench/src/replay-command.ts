@@ -17,7 +17,8 @@ import type { RoundOptions } from "./rounds.ts";
 import type { Launch } from "./session.ts";
 import { isTraceName, readTrace } from "./trace.ts";
 
-const OWN_TRACES = fileURLToPath(new URL("../traces/", import.meta.url));
+/** The recorded traces of this package. */
+export const OWN_TRACES: string = fileURLToPath(new URL("../traces/", import.meta.url));
 
 export interface ReplayOptions extends RoundOptions {
   /** Trace files, or folders of them; the recorded ones of this package when empty. */
@@ -31,20 +32,12 @@ export interface ReplayOptions extends RoundOptions {
 
 export async function replayCommand(options: ReplayOptions, progress: Progress): Promise<void> {
   const files = traceFiles(options.paths.length > 0 ? options.paths : [OWN_TRACES]);
-  // All are read before the first is replayed, so that a malformed one shows at once.
-  const traces = files.map(readTrace);
-  const folder = mkdtempSync(join(tmpdir(), "heapwright-bench-"));
-  const figures: TraceFigures[] = [];
   progress.start(files.length * (options.launches.size + 1));
+  let figures: readonly TraceFigures[];
   try {
-    for (const trace of traces) {
-      const prepared = join(folder, "trace.bin");
-      writePrepared(trace, prepared);
-      figures.push(await compareTrace(trace, prepared, options.launches, options, progress.step));
-    }
+    figures = await compareTraces(files, options, progress);
   } finally {
     progress.stop();
-    rmSync(folder, { recursive: true, force: true });
   }
   const report: ReplayReport = {
     host: `node ${process.version}, ${platform()} ${arch()}, ${cpus()[0]?.model ?? "unknown processor"}`,
@@ -58,6 +51,28 @@ export async function replayCommand(options: ReplayOptions, progress: Progress):
   process.stdout.write(`Plots: ${resolve(options.html)}\n`);
 }
 
+/** @returns the figures of each trace; they take one step for each allocator and one for the timing of all */
+export async function compareTraces(
+  files: readonly string[],
+  options: RoundOptions & Pick<ReplayOptions, "launches">,
+  progress: Progress,
+): Promise<TraceFigures[]> {
+  // All are read before the first is replayed, so that a malformed one shows at once.
+  const traces = files.map(readTrace);
+  const folder = mkdtempSync(join(tmpdir(), "heapwright-bench-"));
+  const figures: TraceFigures[] = [];
+  try {
+    for (const trace of traces) {
+      const prepared = join(folder, "trace.bin");
+      writePrepared(trace, prepared);
+      figures.push(await compareTrace(trace, prepared, options.launches, options, progress.step));
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  return figures;
+}
+
 function methodOf(options: RoundOptions): string[] {
   const { rounds, roundMilliseconds, warmMilliseconds } = options;
   return [
@@ -69,7 +84,7 @@ function methodOf(options: RoundOptions): string[] {
 }
 
 /** Files as they are given; of a folder, all traces directly in it, by name. */
-function traceFiles(paths: readonly string[]): string[] {
+export function traceFiles(paths: readonly string[]): string[] {
   const files = paths.flatMap((path) => {
     if (!statSync(path).isDirectory()) return [path];
     return readdirSync(path)

@@ -5,6 +5,7 @@
  * @module
  */
 import { isNull, isTiming } from "./answers.ts";
+import type { Timing } from "./child.ts";
 import { Session, TimeLimitError, type Launch } from "./session.ts";
 import { spreadOf, type Spread } from "./statistics.ts";
 
@@ -15,6 +16,13 @@ export interface RoundOptions {
   readonly roundMilliseconds: number;
   /** Time for all rounds of one process; a process that has used it up takes no part in further ones. */
   readonly limitMilliseconds: number;
+}
+
+/** Nanoseconds per operation. */
+export interface Times {
+  readonly clock: Spread;
+  /** Of all processors and threads. */
+  readonly cpu: Spread;
 }
 
 /** Beyond the limit a process is not waited for but ended. */
@@ -45,7 +53,7 @@ export async function timeInRounds(
   ready: string,
   launches: ReadonlyMap<string, Launch>,
   options: RoundOptions,
-): Promise<Map<string, Spread | string>> {
+): Promise<Map<string, Times | string>> {
   const runners = [...launches].map(([peer, launch]) => new Runner(peer, new Session(launch), options));
   try {
     for (const runner of runners) await runner.start(ready);
@@ -62,7 +70,7 @@ class Runner {
   readonly peer: string;
   readonly #session: Session;
   readonly #options: RoundOptions;
-  readonly #times: number[] = [];
+  readonly #timings: Timing[] = [];
   #spent = 0;
   #failure: string | null = null;
 
@@ -78,25 +86,30 @@ class Runner {
   }
 
   async round(): Promise<void> {
-    if (this.#times.length > 0 && this.#spent > this.#options.limitMilliseconds) return;
-    const nanoseconds = await this.#run(this.#options.roundMilliseconds);
-    if (nanoseconds !== undefined) this.#times.push(nanoseconds);
+    if (this.#timings.length > 0 && this.#spent > this.#options.limitMilliseconds) return;
+    const timing = await this.#run(this.#options.roundMilliseconds);
+    if (timing !== undefined) this.#timings.push(timing);
   }
 
-  result(): Spread | string {
-    return this.#failure ?? spreadOf(this.#times);
+  result(): Times | string {
+    if (this.#failure !== null) return this.#failure;
+    const timings = this.#timings;
+    return {
+      clock: spreadOf(timings.map(({ nanoseconds }) => nanoseconds)),
+      cpu: spreadOf(timings.map(({ cpuNanoseconds }) => cpuNanoseconds)),
+    };
   }
 
   close(): void {
     this.#session.close();
   }
 
-  async #run(milliseconds: number): Promise<number | undefined> {
+  async #run(milliseconds: number): Promise<Timing | undefined> {
     if (this.#failure !== null) return undefined;
     const start = performance.now();
     const timing = await this.#within(this.#session.ask(`run ${milliseconds}`, this.#patience(), isTiming));
     this.#spent += performance.now() - start;
-    return timing?.nanoseconds;
+    return timing;
   }
 
   async #within<T>(answer: Promise<T>): Promise<T | undefined> {

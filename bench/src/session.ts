@@ -16,11 +16,13 @@ const CHILD = fileURLToPath(new URL("./child.js", import.meta.url));
 export interface Launch {
   readonly command: string;
   readonly args: readonly string[];
+  /** Set beside the environment of this process. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** @param peer - a name that `loadPeer` knows */
 export function launchPeer(peer: string): Launch {
-  return { command: process.execPath, args: [CHILD, peer] };
+  return { command: process.execPath, args: ["--expose-gc", CHILD, peer] };
 }
 
 /** The process did not answer in time and has been ended. */
@@ -34,7 +36,10 @@ export class Session {
   #complaint = "";
 
   constructor(launch: Launch) {
-    this.#process = spawn(launch.command, launch.args, { stdio: ["pipe", "pipe", "pipe"] });
+    this.#process = spawn(launch.command, launch.args, {
+      stdio: ["pipe", "pipe", "pipe"],
+      env: { ...process.env, ...launch.env },
+    });
     this.#process.stderr.setEncoding("utf8").on("data", (text: string) => (this.#complaint += text));
     this.#process.on("error", (error) => (this.#complaint += error.message));
     // A process that has gone is noticed through its missing answer.

@@ -91,8 +91,8 @@ it.each([
   expect(err).not.toMatch(/^ +at /m);
 });
 
-it("without a command it says what there is", () => {
-  const { status, out } = run([]);
+it("--help says what there is", () => {
+  const { status, out } = run(["--help"]);
   expect(status).toBe(0);
   expect(out).toContain("Usage:");
 });

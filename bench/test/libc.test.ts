@@ -47,7 +47,7 @@ describe.skipIf("reason" in built)("the C program", () => {
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), "libc-test-"));
     program = join(folder, "spied");
-    const sources = ["main.c", "replay.c", "micro.c"].map((file) => pathOf(`../src/libc/${file}`));
+    const sources = ["main.c", "replay.c", "micro.c", "blocks.c"].map((file) => pathOf(`../src/libc/${file}`));
     const defines = SPY_NAMES.map((name) => `-D${name}=spy_${name}`);
     execFileSync(process.env["CC"] ?? "cc", ["-fno-builtin", ...defines, "-o", program, pathOf("spy.c"), ...sources]);
   });
@@ -65,11 +65,13 @@ describe.skipIf("reason" in built)("the C program", () => {
     { pattern: "batch", size: 64, count: 500, order: "lifo" },
     { pattern: "batch", size: 48, count: 500, order: "fifo" },
     { pattern: "batch", size: 64, count: 500, order: "random" },
+    { pattern: "replace", size: 32, live: 500 },
     { pattern: "mixed", live: 500 },
+    { pattern: "grow", arrays: 3, bytes: 5000 },
   ];
   it.each(works.map((work) => [commandOf(work), work] as const))("does the same as ours for %s", (command, work) => {
     const spy = new Spy();
-    prepareWork(work, spy).pass();
+    prepareWork(work, { target: spy, bytes: () => new Uint8Array(0) }).pass();
     expect(callsAfter(command)).toBe(spy.log);
   });
 

@@ -4,6 +4,9 @@ import type { Pair } from "../src/adapter.ts";
 import { commandOf, type FreeOrder, prepareWork, workOf } from "../src/micro.ts";
 import { MICRO_WORKS } from "../src/micro-command.ts";
 
+/** What is not touched is not looked at. */
+const noBytes = (): Uint8Array => new Uint8Array(0);
+
 /** Numbers blocks 1, 2, 3 and keeps which are live. */
 class Spy implements Pair {
   readonly live = new Map<number, number>();
@@ -33,7 +36,7 @@ it("unknown work is refused", () => {
 
 it("pairs frees each block before the next", () => {
   const spy = new Spy();
-  const work = prepareWork({ pattern: "pairs", size: 64 }, spy);
+  const work = prepareWork({ pattern: "pairs", size: 64 }, { target: spy, bytes: noBytes });
   work.pass();
   expect(spy.freed).toEqual(Array.from({ length: work.operations / 2 }, (_, index) => index + 1));
   expect(new Set(spy.sizes)).toEqual(new Set([64]));
@@ -42,7 +45,7 @@ it("pairs frees each block before the next", () => {
 describe("a batch of 100 is freed", () => {
   const freedIn = (order: FreeOrder): number[] => {
     const spy = new Spy();
-    const work = prepareWork({ pattern: "batch", size: 64, count: 100, order }, spy);
+    const work = prepareWork({ pattern: "batch", size: 64, count: 100, order }, { target: spy, bytes: noBytes });
     expect(work.operations).toBe(200);
     work.pass();
     expect(spy.live.size).toBe(0);
@@ -61,7 +64,7 @@ describe("a batch of 100 is freed", () => {
 
 it("mixed keeps as many live as it says, of 16 to 512 bytes, and replaces other ones in each pass", () => {
   const spy = new Spy();
-  const work = prepareWork({ pattern: "mixed", live: 1000 }, spy);
+  const work = prepareWork({ pattern: "mixed", live: 1000 }, { target: spy, bytes: noBytes });
   expect(spy.live.size).toBe(1000);
   work.pass();
   const first = [...spy.freed];
@@ -71,4 +74,35 @@ it("mixed keeps as many live as it says, of 16 to 512 bytes, and replaces other 
   expect(spy.freed.slice(first.length)).not.toEqual(first);
   expect(Math.min(...spy.sizes)).toBe(16);
   expect(Math.max(...spy.sizes)).toBe(512);
+});
+
+it("touched blocks have a byte written in each 64, also where the heap has grown", () => {
+  let bytes = new Uint8Array(1024);
+  let next = 0;
+  const target = { malloc: () => (next += 256), free: () => undefined };
+  const work = prepareWork(
+    { pattern: "batch", size: 130, count: 2, order: "fifo", touched: true },
+    { target, bytes: () => bytes },
+  );
+  work.pass();
+  expect([...bytes.keys()].filter((at) => bytes[at] === 1)).toEqual([256, 320, 384, 512, 576, 640]);
+  structuredClone(bytes.buffer, { transfer: [bytes.buffer] });
+  bytes = new Uint8Array(1024);
+  next = 0;
+  work.pass();
+  expect([...bytes.keys()].filter((at) => bytes[at] === 1)).toEqual([256, 320, 384, 512, 576, 640]);
+});
+
+it("growth allocates once, grows by half, and frees", () => {
+  const calls: string[] = [];
+  let count = 0;
+  const target = {
+    malloc: (size: number) => (calls.push(`malloc ${size}`), ++count),
+    realloc: (ptr: number, size: number) => (calls.push(`realloc ${ptr} ${size}`), ++count),
+    free: (ptr: unknown) => calls.push(`free ${String(ptr)}`),
+  };
+  const work = prepareWork({ pattern: "grow", arrays: 1, bytes: 40 }, { target, bytes: noBytes });
+  work.pass();
+  expect(calls).toEqual(["malloc 16", "realloc 1 24", "realloc 2 36", "free 3"]);
+  expect(work.operations).toBe(4);
 });

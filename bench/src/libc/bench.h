@@ -22,4 +22,7 @@ void replay_verify(void);
 timed_pass micro_prepare(const char *work);
 uint64_t micro_operations(void);
 
+/* Prints what a block of so many bytes costs in memory. */
+void blocks(uint32_t size);
+
 #endif

@@ -1,5 +1,5 @@
 /*
- * The C library's malloc behind the same line protocol as child.ts: load, micro, verify, run.
+ * The C library's malloc behind the same line protocol as child.ts: load, micro, verify, run, blocks.
  * Its buffers are static and its tables mapped, so that the heap holds the blocks of the load and nothing else.
  */
 #define _GNU_SOURCE
@@ -24,6 +24,13 @@ uint64_t clock_ns(void) {
   return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* Nanoseconds that the process has had of the processors. */
+static uint64_t cpu_ns(void) {
+  struct timespec used;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+  return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+}
+
 void *pages(uint64_t bytes) {
   void *address = mmap(NULL, bytes == 0 ? 1 : bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (address == MAP_FAILED) {
@@ -35,6 +42,7 @@ void *pages(uint64_t bytes) {
 
 /* Passes until the time is up, at least one; the first counts only when it is the only one. */
 static void run(double milliseconds) {
+  uint64_t used = cpu_ns();
   uint64_t end = clock_ns() + (uint64_t)(milliseconds * 1e6);
   uint64_t spent = pass();
   uint64_t passes = 1;
@@ -44,7 +52,9 @@ static void run(double milliseconds) {
     passes++;
   }
   uint64_t counted = passes > 1 ? passes - 1 : 1;
-  printf("{\"nanoseconds\":%.4f,\"passes\":%llu}\n", (double)spent / ((double)counted * (double)operations),
+  used = cpu_ns() - used;
+  printf("{\"nanoseconds\":%.4f,\"cpuNanoseconds\":%.4f,\"passes\":%llu}\n",
+         (double)spent / ((double)counted * (double)operations), (double)used / ((double)passes * (double)operations),
          (unsigned long long)passes);
 }
 
@@ -63,6 +73,8 @@ int main(void) {
       puts("null");
     } else if (strncmp(line, "verify ", 7) == 0) {
       replay_verify();
+    } else if (strncmp(line, "blocks ", 7) == 0) {
+      blocks((uint32_t)atoi(line + 7));
     } else if (strncmp(line, "run ", 4) == 0 && pass != NULL) {
       run(atof(line + 4));
     } else {

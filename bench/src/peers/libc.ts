@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 
 const SOURCES = fileURLToPath(new URL("../../src/libc/", import.meta.url));
 const CACHE = fileURLToPath(new URL("../../dist/libc/", import.meta.url));
-const FILES = ["bench.h", "main.c", "replay.c", "micro.c"];
+const FILES = ["bench.h", "main.c", "replay.c", "micro.c", "blocks.c"];
 // Without -fno-builtin a compiler may drop a malloc whose block is freed unused.
 const FLAGS = ["-O2", "-fno-builtin"];
 
@@ -32,4 +32,15 @@ export function buildLibc(): { program: string } | { reason: string } {
     const found = error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error);
     return { reason: `no C compiler that works (${found})` };
   }
+}
+
+/**
+ * @param library - the name of a shared library with a malloc
+ * @returns the environment in which the program has it in place of the C library's, or undefined where it is not installed
+ */
+export function preloaded(program: string, library: string): Record<string, string> | undefined {
+  const env = { LD_PRELOAD: library };
+  // The loader names a library that it cannot find, and goes on without.
+  const { stderr, status } = spawnSync(program, { input: "", env: { ...process.env, ...env } });
+  return status === 0 && stderr.length === 0 ? env : undefined;
 }

@@ -1,0 +1,3 @@
+declare module "deepool" {
+  export function create<T>(make: () => T): { use(): T; recycle(used: T): void };
+}
