@@ -126,7 +126,7 @@ class Watch implements PoolWatch {
           .get(container)
           ?.map((name) => JSON.stringify(name))
           .join(", ") ?? "no pointer";
-      this.#say(`leak: ${this.#describe(container)}, ${refs} references, ${owners}`);
+      this.#say(`leak: ${this.#describe(container)}, ${refs} reference${refs === 1 ? "" : "s"}, ${owners}`);
     }
   }
 

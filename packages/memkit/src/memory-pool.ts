@@ -10,7 +10,6 @@ import { freeWiped } from "./container-block.ts";
 import { CONTAINER, POOL } from "./layout.ts";
 import { MemoryContainer } from "./memory-container.ts";
 import { badArgument, destroyed, MemoryError, refused } from "./memory-error.ts";
-import { reportOom } from "./oom-handler.ts";
 import { checkedBacking, expectPool, makePool, type PoolOptions, reopenPool, stateOf } from "./pool-control.ts";
 import type { PoolState, PoolWatch } from "./pool-state.ts";
 import { trim } from "./references.ts";
@@ -186,7 +185,7 @@ export class MemoryPool {
     const state = this.expectState("add");
     const at = handleOf("add", container);
     const missing = state.add("add", at, container.backing);
-    if (missing !== 0) reportOom(missing);
+    if (missing !== 0) state.noRoom("add", missing);
     return missing === 0;
   }
 
@@ -210,8 +209,9 @@ export class MemoryPool {
    * @throws HeapError `ERR_CORRUPT`, and `ERR_INVALID_ARGUMENT` with `EOVERFLOW` when no heap could hold the array
    */
   grow(): boolean {
-    const missing = this.expectState("grow").grow();
-    if (missing !== 0) reportOom(missing);
+    const state = this.expectState("grow");
+    const missing = state.grow();
+    if (missing !== 0) state.noRoom("grow", missing);
     return missing === 0;
   }
 

@@ -10,6 +10,7 @@ import { type Allocator, asPtr, type Heap, type HeapBuffer, type Ptr } from "@he
 import { freeContainer, slotOf, wipeData } from "./container-block.ts";
 import { CONTAINER, FLAG_DEBUG, FLAG_LOCKED, KEEP_NONE, NO_SLOT, POINTER, POOL, POOL_MAGIC } from "./layout.ts";
 import { corrupt, destroyed, notFound, refused } from "./memory-error.ts";
+import { reportOom } from "./oom-handler.ts";
 import { bestOrphan, file, openHot, settle, unfile } from "./orphans.ts";
 import { append, bytesFor, growArray, holds, removeAt, shrinkArray } from "./pool-array.ts";
 import { STAMP_STEP } from "./stamps.ts";
@@ -256,6 +257,12 @@ export class PoolState {
     const missing = growArray(this.backing, control);
     if (missing === 0) this.watch?.resized(from, this.heap.u32[control + CAPACITY]!);
     return missing;
+  }
+
+  /** Tells the log and the handler that an allocation has failed. */
+  noRoom(call: string, bytes: number): void {
+    this.watch?.refused(`${call}: no room for ${bytes} bytes`);
+    reportOom(bytes);
   }
 
   /** References to a container. */

@@ -6,10 +6,9 @@
  */
 import { freeContainer, freeWiped, makeContainer, roundedUp, wipeData } from "./container-block.ts";
 import { CONTAINER, POINTER } from "./layout.ts";
-import { badArgument, callOn, isCount, overflow } from "./memory-error.ts";
+import { badArgument, callOn, isCount, overflow, refused } from "./memory-error.ts";
 import type { MemoryPointer } from "./memory-pointer.ts";
 import { KNOWN, KNOWN_HIGH, KNOWN_LOW, learn } from "./names.ts";
-import { reportOom } from "./oom-handler.ts";
 import { shiftIn } from "./pointer-block.ts";
 import type { PoolState } from "./pool-state.ts";
 import { copy } from "./wipe.ts";
@@ -56,10 +55,7 @@ export function allocate(pointer: MemoryPointer, size: number, pool: PoolState):
 export function makeExclusive(pointer: MemoryPointer, pool: PoolState): boolean {
   const u32 = pointer.expectAlive("write");
   const held = pointer.heldBy("write");
-  if (held === 0) {
-    const remedy = "allocate one first";
-    throw badArgument(callOn("write", pointer.variable_name), "its container", null, remedy);
-  }
+  if (held === 0) throw refused(callOn("write", pointer.variable_name), "it has no container; allocate one");
   if (refsOf(pointer, held) === 1) return true;
   const shift = Math.max(pool.shift, shiftIn(u32, pointer.block));
   return replace(pointer, held, roundedUp(u32[(held >>> 2) + SIZE]!, shift), shift, pool);
@@ -120,7 +116,7 @@ function acquire(pool: PoolState, size: number, shift: number, name: string): nu
     if (container === 0 && trim(pool) > 0) container = makeContainer(backing, size, shift);
     const missing = container === 0 ? size : enter(pool, container);
     if (missing !== 0) {
-      reportOom(missing);
+      pool.noRoom(callOn("allocate", name), missing);
       return 0;
     }
   }
