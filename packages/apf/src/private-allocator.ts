@@ -11,7 +11,7 @@ import { checkAllocator } from "./check.ts";
 import { Cursor } from "./cursor.ts";
 import { type ApfBlock, type ApfStats, blocksOf, dumpOf, statsOf, takenBlocks } from "./inspect.ts";
 import { freeLarge, isBackings, isLarge, resizeLarge, takeAligned, takeLarge, tryFreeLarge } from "./large-blocks.ts";
-import { CLASS_COUNT, CONTROL, RECORD, RECORD_WORDS, SUPERBLOCK, WORKER } from "./layout.ts";
+import { CLASS_COUNT, CONTROL, MAGIC, RECORD, RECORD_WORDS, SUPERBLOCK, WORKER } from "./layout.ts";
 import { badArgument, corrupt, isCount } from "./misuse.ts";
 import { forget, isLive, mapBlocks, superblockAt } from "./page-map.ts";
 import { refusal } from "./refusal.ts";
@@ -104,6 +104,10 @@ export class PrivateAllocator extends Cursor implements Allocator {
 
   /** Serves what the cache could not, and refuses what is no size. */
   #mallocSlowly(size: number): Ptr {
+    if (Number.isInteger(size) && size > SMALL_LIMIT_BYTES && size <= MAX_PAYLOAD_BYTES) {
+      const ptr = this.#mallocLarge(size);
+      if (ptr !== NULL) return ptr;
+    }
     this.expectAlive("malloc");
     if (!isCount(size)) throw badArgument("malloc", "size", size, "a whole number of bytes from 0");
     if (size > MAX_PAYLOAD_BYTES) return NULL;
@@ -118,6 +122,15 @@ export class PrivateAllocator extends Cursor implements Allocator {
     if ((u32[record]! & LEFT_MASK) !== 0) throw corrupt("malloc", record * 4);
     tick(this, record, sizeClass);
     return this.malloc(size);
+  }
+
+  /** A block of the backing, when that is where the next one of its class is from; `NULL` also when it has none to give. */
+  #mallocLarge(size: number): Ptr {
+    const u32 = this.words;
+    const sizeClass = classOf(size);
+    const record = (this.records + sizeClass * RECORD_WORDS) | 0;
+    if (u32[this.control] !== MAGIC || cachedCount(u32, record) !== 0) return NULL;
+    return isBackings(this, record, sizeClass) ? takeLarge(this, size, sizeClass) : NULL;
   }
 
   /** Fills a cache. Without memory for a superblock, what other caches hold is returned first. */
@@ -196,6 +209,7 @@ export class PrivateAllocator extends Cursor implements Allocator {
    * @throws HeapError as `malloc` and `free` do
    */
   realloc(ptr: Ptr, size: number): Ptr {
+    if (this.#isInClass(ptr, size)) return ptr;
     if (ptr === NULL) return this.malloc(size);
     const descriptor = this.#superblockOf("realloc", ptr);
     if (!isCount(size)) throw badArgument("realloc", "size", size, "a whole number of bytes from 0");
@@ -208,6 +222,18 @@ export class PrivateAllocator extends Cursor implements Allocator {
     copyBytes(this.heap.u32, ptr, moved, Math.min(old, size));
     this.free(ptr);
     return moved;
+  }
+
+  /** Whether a block is known to be live, and of the class of a size. */
+  #isInClass(ptr: Ptr, size: number): boolean {
+    if (typeof ptr !== "number" || (ptr & 7) !== 0 || ((ptr | 0) !== ptr && ptr >>> 0 !== ptr)) return false;
+    if (!(typeof size === "number" && size <= CLASSED_BYTES && size >>> 0 === size)) return false;
+    const u32 = this.words;
+    const page = ptr >>> 12;
+    if ((page - this.firstPage) >>> 0 >= this.pageCount >>> 0) return false;
+    const entry = (this.map + page * 4) | 0;
+    const record = (this.records + RECORD_OF_SIZE[(size + 7) >>> 3]!) | 0;
+    return (u32[(u32[entry]! + (ptr >>> 8)) | 0]! & (1 << (ptr >>> 3))) !== 0 && u32[(entry + 1) | 0] === record;
   }
 
   /**
