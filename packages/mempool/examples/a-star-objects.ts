@@ -2,23 +2,25 @@
  * The same search on plain objects, as tight as they can be: numbers and references in fields, no arrays, no strings. Same
  * queue, same table of chains, same order of everything; only that nodes are objects, and freed by the garbage collector.
  */
-import FlatQueue from "flatqueue";
-
 import { chainsFor } from "./a-star.ts";
-import { type Found, mix, priorityOf, type Puzzle } from "./puzzle.ts";
+import { ObjectQueue, priorityOf } from "./bucket-queue.ts";
+import { type Found, mix, type Puzzle } from "./puzzle.ts";
 
 /** A board of up to 16 cells takes two words. */
 class Node {
+  before: Node | undefined;
+  behind: Node | undefined;
   parent: Node | undefined;
   next: Node | undefined;
   cost: number;
   estimate: number;
   blank: number;
-  isClosed = false;
   first: number;
   second: number;
 
   constructor(board: Int32Array, parent: Node | undefined, cost: number, estimate: number, blank: number) {
+    this.before = undefined;
+    this.behind = undefined;
     this.parent = parent;
     this.next = undefined;
     this.cost = cost;
@@ -64,7 +66,7 @@ export function searchObjects(puzzle: Puzzle, board: readonly number[], limit: n
   const { cells, words, neighbours, distances, wordOf, shiftOf, tileMask } = puzzle;
   const chains = chainsFor(limit);
   const table = Array.from<Node | undefined>({ length: chains }).fill(undefined);
-  const queue = new FlatQueue<Node>();
+  const queue = new ObjectQueue<Node>();
   const NodeOf = words === 2 ? Node : WideNode;
   const child = new Int32Array(words);
   let boards = 0;
@@ -86,6 +88,7 @@ export function searchObjects(puzzle: Puzzle, board: readonly number[], limit: n
       return;
     }
     if (cost >= known.cost) return;
+    queue.remove(known, priorityOf(known.cost, estimate));
     known.parent = parent;
     known.cost = cost;
     queue.push(known, priorityOf(cost, estimate));
@@ -114,11 +117,8 @@ export function searchObjects(puzzle: Puzzle, board: readonly number[], limit: n
   admit(undefined, 0, puzzle.estimate(board), board.indexOf(0));
   let goal = queue.pop();
   while (goal !== undefined && goal.estimate > 0) {
-    if (!goal.isClosed) {
-      goal.isClosed = true;
-      expanded += 1;
-      expand(goal);
-    }
+    expanded += 1;
+    expand(goal);
     goal = queue.pop();
   }
   const milliseconds = performance.now() - begin;

@@ -54,6 +54,11 @@ export interface Share {
   readonly boards: number;
 }
 
+/** Boards are told apart by their hashes, so that each worker has about as many. */
+function shareOf(nodes: number): number {
+  return Math.ceil(nodes / MEMBERS);
+}
+
 /** One worker's part of the search. */
 class Member extends Search {
   readonly #words: Int32Array;
@@ -62,7 +67,7 @@ class Member extends Search {
   #goal: Ptr = NULL;
 
   constructor(heap: SharedHeap, { width, nodes, member }: Job) {
-    super(new Puzzle(width), Mempool.attach(heap, heap.root("pool")), nodes);
+    super(new Puzzle(width), Mempool.attach(heap, heap.root("pool")), shareOf(nodes));
     this.#words = heap.i32;
     this.#team = heap.root("team");
     this.#member = member;
@@ -70,7 +75,8 @@ class Member extends Search {
 
   override settle(child: Ptr): void {
     const hash = this.hashOf(child);
-    const owner = (hash >>> 24) % MEMBERS;
+    // By other bits than those that tell the chain.
+    const owner = (hash >>> 27) % MEMBERS;
     if (owner === this.#member) this.#meet(child, hash);
     else this.#send(child, owner);
   }
@@ -84,15 +90,9 @@ class Member extends Search {
       this.#receive();
       let isIdle = true;
       for (let left = BATCH; left > 0; left -= 1) {
-        const at = this.next();
+        const at = this.next(this.#load(Team.offsets.best));
         if (at === NULL) break;
         isIdle = false;
-        if (node.get.cost(views, at) + node.get.estimate(views, at) >= this.#load(Team.offsets.best)) {
-          // Nothing in the queue can be better than this one.
-          this.queue.clear();
-          break;
-        }
-        node.set.isClosed(views, at, true);
         this.expand(at);
       }
       if (isIdle) this.#rest();
@@ -177,7 +177,7 @@ export function searchAsMember(heap: SharedHeap, job: Job): Share {
 /** Finds a shortest solution by two workers. As `search` does, but that each counts its own boards. */
 export async function searchInTeam(puzzle: Puzzle, board: readonly number[], nodes: number): Promise<Found> {
   const { size } = nodeOf(puzzle);
-  const bytes = nodes * (size + 21) + MEMBERS * tableBytes(nodes) + Team.size + (1 << 20);
+  const bytes = nodes * (size + 21) + MEMBERS * tableBytes(shareOf(nodes)) + Team.size + (1 << 20);
   const heap = new Heap({ bytes, shared: true });
   const pool = new Mempool(nodes * Math.ceil(size / 16) * 16, size, { backing: heap, magazine: MAGAZINE_BLOCKS });
   const team = heap.calloc(1, Team.size);

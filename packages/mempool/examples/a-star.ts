@@ -2,9 +2,8 @@
  * A* with its nodes in a heap: codec structs, each in a block of an allocator, a mempool or malloc. A node is made for each
  * successor and freed when its board is known already, as the program that mempool was written for does.
  *
- * What is known, open or closed, is found by its board in a table of chains, which lies in the heap too. The queue holds
- * pointers: it is indexed by them, and typed arrays are all it needs. A node that is reached on a shorter way is queued
- * once more, and passed over when it turns up again.
+ * What is known, open or closed, is found by its board in a table of chains, which lies in the heap too. The queue is linked
+ * through the nodes: a node that is reached on a shorter way is moved to its new place.
  */
 import {
   type Allocator,
@@ -21,12 +20,14 @@ import {
   u8,
   type Views,
 } from "@heapwright/core";
-import FlatQueue from "flatqueue";
 
-import { type Found, mix, priorityOf, type Puzzle } from "./puzzle.ts";
+import { BucketQueue, priorityOf } from "./bucket-queue.ts";
+import { type Found, mix, type Puzzle } from "./puzzle.ts";
 
-/** A node: how its board was reached, and the board. */
+/** A node: its place in the queue, how its board was reached, and the board. */
 export type NodeCodec = StructCodec<{
+  before: ScalarCodec<Ptr>;
+  behind: ScalarCodec<Ptr>;
   parent: ScalarCodec<Ptr>;
   /** The next one of its chain. */
   next: ScalarCodec<Ptr>;
@@ -38,14 +39,23 @@ export type NodeCodec = StructCodec<{
   board: ArrayCodec<ScalarCodec<number>>;
 }>;
 
-/** The fields come first, so that they lie in the same place whatever the board's size. */
+/** All but the board, in the same place whatever its size; hot code takes accessors out of a struct of these. */
+const FIELDS = {
+  before: pointer,
+  behind: pointer,
+  parent: pointer,
+  next: pointer,
+  cost: u8,
+  estimate: u8,
+  blank: u8,
+  isClosed: bool,
+} as const;
+
 export function nodeOf(puzzle: Puzzle): NodeCodec {
-  const board = array(u32, puzzle.words);
-  return struct({ parent: pointer, next: pointer, cost: u8, estimate: u8, blank: u8, isClosed: bool, board });
+  return struct({ ...FIELDS, board: array(u32, puzzle.words) });
 }
 
-// Hot code takes accessors out of a struct.
-const { get, set } = struct({ parent: pointer, next: pointer, cost: u8, estimate: u8, blank: u8, isClosed: bool });
+const { get, set } = struct(FIELDS);
 const { parent: parentOf, next: nextOf, cost: costOf, estimate: estimateOf, blank: blankOf, isClosed } = get;
 const { parent: setParent, next: setNext, cost: setCost, estimate: setEstimate, blank: setBlank } = set;
 const { isClosed: setClosed } = set;
@@ -66,7 +76,7 @@ export class Search {
   readonly allocator: Allocator;
   readonly heap: Allocator["heap"];
   readonly node: NodeCodec;
-  readonly queue: FlatQueue<Ptr>;
+  readonly queue: BucketQueue;
   /** What accessors read and write through: the heap does not grow, so its views may be kept. */
   readonly views: Views;
   readonly view: Uint32Array;
@@ -79,7 +89,7 @@ export class Search {
 
   /**
    * @param allocator - serves the nodes, of a heap that does not grow
-   * @param limit - the most nodes that there may be
+   * @param limit - about the most nodes that there may be: the table is made for so many
    */
   constructor(puzzle: Puzzle, allocator: Allocator, limit: number) {
     const { heap } = allocator;
@@ -87,7 +97,6 @@ export class Search {
     this.allocator = allocator;
     this.heap = heap;
     this.node = nodeOf(puzzle);
-    this.queue = new FlatQueue<Ptr>(limit, Uint16Array, Uint32Array);
     this.views = {
       u8: heap.u8,
       i8: heap.i8,
@@ -100,6 +109,7 @@ export class Search {
       u64: heap.u64,
       i64: heap.i64,
     };
+    this.queue = new BucketQueue(this.views);
     this.view = heap.u32;
     this.boardAt = this.node.offsets.board;
     this.table = heap.calloc(chainsFor(limit), u32.size);
@@ -150,11 +160,13 @@ export class Search {
     }
     const parent = parentOf(views, ptr);
     this.allocator.free(ptr);
-    if (cost >= costOf(views, known)) return;
+    const former = costOf(views, known);
+    if (cost >= former) return;
+    // Closed, it can be reached on a shorter way only where several agents search.
+    if (isClosed(views, known)) setClosed(views, known, false);
+    else this.queue.remove(known, priorityOf(former, estimate));
     setParent(views, known, parent);
     setCost(views, known, cost);
-    // Closed, it can be reached on a shorter way only where several agents search.
-    setClosed(views, known, false);
     this.queue.push(known, priorityOf(cost, estimate));
   }
 
@@ -193,10 +205,10 @@ export class Search {
     this.admit(child, this.hashOf(child));
   }
 
-  /** The next open node; `NULL` when there is none. */
-  next(): Ptr {
-    let ptr = this.queue.pop() ?? NULL;
-    while (ptr !== NULL && isClosed(this.views, ptr)) ptr = this.queue.pop() ?? NULL;
+  /** The next open node, closed now; `NULL` when there is none that could be on a way of less than `limit` moves. */
+  next(limit: number): Ptr {
+    const ptr = this.queue.pop(limit);
+    if (ptr !== NULL) setClosed(this.views, ptr, true);
     return ptr;
   }
 
@@ -236,11 +248,10 @@ export function search(puzzle: Puzzle, board: readonly number[], allocator: Allo
   const { views } = known;
   const begin = performance.now();
   known.settle(known.root(board));
-  let at = known.next();
+  let at = known.next(Infinity);
   while (at !== NULL && estimateOf(views, at) > 0) {
-    setClosed(views, at, true);
     known.expand(at);
-    at = known.next();
+    at = known.next(Infinity);
   }
   const milliseconds = performance.now() - begin;
   const { expanded, boards } = known;

@@ -3,9 +3,9 @@
  * as plain objects, and by two workers on one heap: side by side, each in a process of its own.
  *
  *     npm run example -- [--puzzle 8|15|24] [--instance n | --board "1 2 0 ..."] [--with pool,malloc,objects,workers]
- *                        [--nodes n] [--all]
+ *                        [--nodes n] [--rounds n] [--all]
  *
- * `--all` solves all instances of the puzzle, in a pool.
+ * With several rounds each way's median is shown. `--all` solves all instances of the puzzle, in a pool.
  */
 import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
@@ -99,6 +99,7 @@ function main(): void {
       board: { type: "string" },
       with: { type: "string", default: "pool,malloc,objects,workers" },
       nodes: { type: "string" },
+      rounds: { type: "string", default: "1" },
       all: { type: "boolean", default: false },
     },
   });
@@ -126,13 +127,30 @@ function main(): void {
   if (board === undefined) throw new Error(`no instance ${values.instance}; there are ${instances.length}`);
   const task = taskOf(width, chosen ?? { board, nodes: 10_000_000 }, nodes);
   console.log(`${values.puzzle}-puzzle: ${board.join(" ")}\n${HEADINGS}`);
-  let path: readonly number[] = [];
-  for (const way of values.with.split(",")) {
-    const outcome = solveApart(way, task);
-    console.log(show(outcome));
-    path = outcome.path;
+  const rounds = Number(values.rounds);
+  // One way after the other in each round, so that a disturbance of the machine meets all of them alike.
+  const ways = values.with.split(",");
+  const outcomes = Array.from({ length: rounds * ways.length }, (_, at) =>
+    solveApart(ways[at % ways.length] ?? "", task),
+  );
+  const medians = ways.map((way) => {
+    const sorted = outcomes.filter((outcome) => outcome.way === way).sort((a, b) => a.milliseconds - b.milliseconds);
+    return sorted[sorted.length >>> 1];
+  });
+  for (const median of medians) if (median !== undefined) console.log(show(median));
+  const plain = medians.find((median) => median?.way === "objects");
+  for (const median of medians) {
+    if (plain !== undefined && median !== undefined && median !== plain) console.log(compared(median, plain));
   }
+  const path = outcomes.at(-1)?.path ?? [];
   console.log(`the blank goes to the cells ${path.join(" ")}; each solution was replayed`);
+}
+
+/** What the plain objects are to be beaten in. */
+function compared(one: Outcome, plain: Outcome): string {
+  const rate = one.expanded / one.milliseconds / (plain.expanded / plain.milliseconds);
+  const memory = one.peakBytes / plain.peakBytes;
+  return `${one.way}: ${rate.toFixed(2)} times the nodes a second of objects, ${memory.toFixed(2)} of their memory`;
 }
 
 const isProgram = process.argv[1] === fileURLToPath(import.meta.url);

@@ -114,8 +114,3 @@ export function mix(hash: number, word: number): number {
   const mixed = Math.imul(hash ^ word, 0x9e37_79b1);
   return mixed ^ (mixed >>> 15);
 }
-
-/** Of two nodes with the same estimate of the whole way the one that has come further is looked at first. */
-export function priorityOf(cost: number, estimate: number): number {
-  return ((cost + estimate) << 8) - cost;
-}
