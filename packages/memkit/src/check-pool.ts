@@ -64,6 +64,8 @@ export function* findingsIn(state: PoolState): Generator<Finding> {
     yield [2, "words beyond the last container are not 0", at("array")];
   }
 
+  if (at("pending") !== 0) yield [2, "something is pending", at("pending")];
+
   const orphans = new Set<number>();
   let live = 0;
   for (let slot = 0; slot < count; slot += 1) {

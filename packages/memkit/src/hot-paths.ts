@@ -40,6 +40,7 @@ const SHORT_NAME_BYTES = 16;
 /** Up to here a ring is of one size. */
 const EXACT_LIMIT_BYTES = 512;
 const STAMP_STEP = -0x61c8_8646;
+const REUSE_STEP = 2;
 /** Words of what is known of the name used last. */
 const NAMES = KNOWN;
 const STAMPS = LAST_STAMP;
@@ -104,7 +105,7 @@ export function takeHot(pointer: MemoryPointer, size: number, pool: PoolState): 
   }
   if (pointer.turn !== NAMES[KNOWN_TURN]!) learn(pointer.variable_name);
   u32[control + HOT] = 0;
-  const stamp = (u32[at + STAMP]! + STAMP_STEP) | 0;
+  const stamp = (u32[at + STAMP]! + REUSE_STEP) | 0;
   u32[at] = NAMES[0]!;
   u32[at + 1] = NAMES[1]!;
   u32[at + STAMP] = stamp;
@@ -154,7 +155,7 @@ export function leaveHot(pointer: MemoryPointer, pool: PoolState): boolean {
     f64[data + 7] = 0;
   }
   for (; data < end; data += 1) f64[data] = 0;
-  u32[at + STAMP] = (stamp + STAMP_STEP) | 0;
+  u32[at + STAMP] = (stamp + REUSE_STEP) | 0;
   u32[at + REFS] = 0;
   u32[control + HOT] = held;
   const block = word >>> 1;

@@ -54,7 +54,8 @@
  *   +44   pointers    the first of a debug pool, 0: none
  *   +48   next        handle of the next pool of a chain, 0: none
  *   +52   deaths      of lock holders, as last seen
- *   +56   reserved, 8 bytes
+ *   +56   pending     a container that is in no array yet while the array grows for it, else 0
+ *   +60   reserved, 4 bytes
  *   +64   marks       bit n of 160: ring n may hold orphans
  *   +84   reserved, 4 bytes
  *   +88   rings       next and prev of 156
@@ -64,12 +65,13 @@
  * sizes and reference counts. Slots in `place`, rings, marks and `orphans` follow from these. The array grows by one
  * store of its address before `capacity`, and shrinks by one after; a container is counted after its word is written and
  * taken out after the last one's copy has its place; it is live by the store of `refs`, after it has left its ring and
- * before a pointer leads to it.
+ * before a pointer leads to it. No step has two blocks in hand: what is taken out is freed before the array shrinks, and
+ * a new container is `pending` while the array grows, and is freed if its maker dies then.
  *
  * Invariants of a pool, proved by `check()`:
  *
  *  1. magic, version, alignment and flags are possible ones.
- *  2. There is an array if there is a capacity; `count` is at most that; words beyond are 0.
+ *  2. There is an array if there is a capacity; `count` is at most that; words beyond are 0. Nothing is pending.
  *  3. Each of the first `count` words leads to a container that has its place there.
  *  4. A container's size is not 0 and a multiple of 8; it lies in its block; its data is aligned as its place says, and as
  *     the pool demands; its stamp is odd.
@@ -129,7 +131,8 @@ export const POOL: StructCodec<{
   pointers: Word;
   next: Word;
   deaths: Word;
-  reserved: Words;
+  pending: Word;
+  reserved: Word;
   marks: Words;
   reservedToo: Word;
   rings: Words;
@@ -148,7 +151,8 @@ export const POOL: StructCodec<{
   pointers: u32,
   next: u32,
   deaths: u32,
-  reserved: /* @__PURE__ */ array(u32, 2),
+  pending: u32,
+  reserved: u32,
   marks: /* @__PURE__ */ array(u32, MARK_WORDS),
   reservedToo: u32,
   rings: /* @__PURE__ */ array(u32, 2 * RING_COUNT),

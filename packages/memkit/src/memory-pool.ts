@@ -200,6 +200,7 @@ export class MemoryPool {
     const state = this.expectState("remove");
     const gone = state.remove("remove", handleOf("remove", container), destroyIfUnused);
     if (gone !== 0) freeWiped(state.backing, gone);
+    state.shrink();
   }
 
   /**

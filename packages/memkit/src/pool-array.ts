@@ -80,17 +80,21 @@ export function removeAt(u32: Uint32Array, control: number, slot: number): void 
   setSlot(u32, container, NO_SLOT);
 }
 
+/** Whether less than a quarter of the array is in use, and it is to shrink. */
+export function isSparse(u32: Uint32Array, control: number): boolean {
+  const capacity = u32[control + CAPACITY]!;
+  return capacity > LEAST_HALVED_CAPACITY && u32[control + COUNT]! * HALVE_BELOW_SHARE < capacity;
+}
+
 /**
- * Gives half of the array back when less than a quarter is in use.
+ * Gives half of a sparse array back.
  *
  * @returns the new capacity; 0 when it stays, also where there is no room to move to
  */
 export function shrinkArray(backing: Allocator, control: number): number {
   const { u32 } = backing.heap;
-  const capacity = u32[control + CAPACITY]!;
-  const count = u32[control + COUNT]!;
-  if (capacity <= LEAST_HALVED_CAPACITY || count * HALVE_BELOW_SHARE >= capacity) return 0;
-  const halved = Math.max(capacity >>> 1, LEAST_HALVED_CAPACITY, count);
+  if (!isSparse(u32, control)) return 0;
+  const halved = Math.max(u32[control + CAPACITY]! >>> 1, LEAST_HALVED_CAPACITY);
   return resize(backing, control, halved) ? halved : 0;
 }
 

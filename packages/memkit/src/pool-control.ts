@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Allocator, asPtr, NULL, type Ptr, SharedHeap } from "@heapwright/core";
+import { type Allocator, asPtr, NULL, type Ptr } from "@heapwright/core";
 
 import {
   alignmentShiftOf,
@@ -15,6 +15,7 @@ import {
 } from "./backing.ts";
 import {
   BACKING_HEAP,
+  FLAG_DEBUG,
   FLAG_LOCKED,
   KEEP_NONE,
   LAYOUT_VERSION,
@@ -27,11 +28,13 @@ import { reportOom } from "./oom-handler.ts";
 import { clearRings, openHot } from "./orphans.ts";
 import { makeArray, MEM_POOL_DEFAULT_CAPACITY } from "./pool-array.ts";
 import { flagsOf, PoolState, type PoolWatch } from "./pool-state.ts";
+import { recoverPool } from "./recover-pool.ts";
 import { SharedPoolState } from "./shared-pool-state.ts";
 import { wipe } from "./wipe.ts";
 
 const { offsets } = POOL;
 const FLAGS = offsets.flags >>> 2;
+const SPARE = offsets.spare >>> 2;
 /** Orphans that a pool keeps unless told otherwise. */
 const DEFAULT_MAX_ORPHANS = 64;
 const MAX_CAPACITY = 2 ** 30;
@@ -118,7 +121,7 @@ export function makePool(
   u32[control + (offsets.capacity >>> 2)] = slots;
   u32[control + (offsets.maxOrphans >>> 2)] = orphans === "keep" ? maxOrphans : 0;
   // A debug pool sees each pointer go, and a locked one does nothing without the lock.
-  u32[control + (offsets.spare >>> 2)] = debug || isLocked ? KEEP_NONE : 0;
+  u32[control + SPARE] = debug || isLocked ? KEEP_NONE : 0;
   u32[control + (offsets.deaths >>> 2)] = heap.lock?.deaths ?? 0;
   clearRings(u32, control);
   openHot(u32, control);
@@ -129,10 +132,19 @@ export function makePool(
 
 /** The cursor that suits a pool and its heap. */
 export function stateOf(backing: Allocator, handle: Ptr, watch?: PoolWatch, options: PoolOptions = {}): PoolState {
+  const { lock, u32 } = backing.heap;
+  const isLocked = (u32[(handle >>> 2) + FLAGS]! & FLAG_LOCKED) !== 0;
+  if (isLocked && lock === undefined) unlock(backing, handle >>> 2);
   const inner = new PoolState(backing, handle, watch, options.report);
-  const { heap } = backing;
-  const isLocked = (heap.u32[(handle >>> 2) + FLAGS]! & FLAG_LOCKED) !== 0;
-  return heap instanceof SharedHeap && isLocked ? new SharedPoolState(inner, heap) : inner;
+  return isLocked && lock !== undefined ? new SharedPoolState(inner, lock) : inner;
+}
+
+/** Makes an ordinary pool of one that is in an image of a shared heap; there may have been someone in the middle of a step. */
+function unlock(backing: Allocator, control: number): void {
+  const { u32 } = backing.heap;
+  u32[control + FLAGS]! &= ~FLAG_LOCKED;
+  u32[control + SPARE] = (u32[control + FLAGS]! & FLAG_DEBUG) === 0 ? 0 : KEEP_NONE;
+  recoverPool(backing, control);
 }
 
 /** Checks what `attach` is given, and gives the pool's backing. */

@@ -11,9 +11,9 @@ import { freeContainer, slotOf, wipeData } from "./container-block.ts";
 import { CONTAINER, FLAG_DEBUG, FLAG_LOCKED, KEEP_NONE, NO_SLOT, POINTER, POOL, POOL_MAGIC } from "./layout.ts";
 import { corrupt, destroyed, notFound, refused } from "./memory-error.ts";
 import { reportOom } from "./oom-handler.ts";
-import { bestOrphan, file, openHot, settle, unfile } from "./orphans.ts";
-import { append, bytesFor, growArray, holds, removeAt, shrinkArray } from "./pool-array.ts";
-import { STAMP_STEP } from "./stamps.ts";
+import { bestOrphan, clearRings, file, openHot, settle, unfile } from "./orphans.ts";
+import { append, bytesFor, growArray, holds, isSparse, removeAt, shrinkArray } from "./pool-array.ts";
+import { REUSE_STEP } from "./stamps.ts";
 import { wipe } from "./wipe.ts";
 
 const { offsets } = POOL;
@@ -25,6 +25,7 @@ const MAX_ORPHANS = offsets.maxOrphans >>> 2;
 const ORPHANS = offsets.orphans >>> 2;
 const SPARE = offsets.spare >>> 2;
 const POINTERS = offsets.pointers >>> 2;
+const PENDING = offsets.pending >>> 2;
 const REFS = CONTAINER.offsets.refs >>> 2;
 const STAMP = CONTAINER.offsets.stamp >>> 2;
 const RECORD_BYTES = 24;
@@ -127,7 +128,7 @@ export class PoolState {
       this.watch?.inspect(found);
       if (!unfile(u32, control, found)) throw corrupt("allocate", "an orphan's links are broken", found);
       const word = found >>> 2;
-      u32[word + STAMP]! += STAMP_STEP;
+      u32[word + STAMP]! += REUSE_STEP;
       u32[word + REFS] = 1;
     }
     openHot(u32, control);
@@ -150,22 +151,26 @@ export class PoolState {
   }
 
   /**
-   * Adds a container that is in no pool.
+   * Adds a container that has just been made and that nobody knows of.
    *
    * @returns 0; the bytes that a larger array would have taken, when there was no room for one, and nothing is changed
    */
   append(container: number): number {
-    const u32 = this.expectAlive("add");
+    const u32 = this.expectAlive("allocate");
     const { control } = this;
-    if (u32[control + COUNT] === u32[control + CAPACITY]) {
-      const missing = this.grow();
-      if (missing !== 0) return missing;
+    if (u32[control + COUNT] !== u32[control + CAPACITY]) {
+      append(u32, control, container);
+      return 0;
     }
-    append(this.heap.u32, control, container);
-    return 0;
+    u32[control + PENDING] = container;
+    try {
+      return this.#appendTo(container);
+    } finally {
+      this.heap.u32[control + PENDING] = 0;
+    }
   }
 
-  /** As {@link append}, for a container that someone made by hand. One without references becomes an orphan. */
+  /** Adds a container that someone made by hand. One without references becomes an orphan. As {@link append}. */
   add(call: string, container: number, backing: Allocator): number {
     const u32 = this.expectAlive(call);
     const { control } = this;
@@ -185,7 +190,7 @@ export class PoolState {
         throw refused(call, "it has no references, and the pool keeps no more orphans", container);
       }
     }
-    const missing = this.append(container);
+    const missing = this.#appendTo(container);
     if (isOrphan) {
       if (missing === 0) {
         wipeData(this.backing, container);
@@ -213,7 +218,7 @@ export class PoolState {
     const isKept = mayKeep && u32[control + ORPHANS]! < u32[control + MAX_ORPHANS]!;
     if (isKept) {
       const word = container >>> 2;
-      u32[word + STAMP]! += STAMP_STEP;
+      u32[word + STAMP]! += REUSE_STEP;
       u32[word + REFS] = 0;
       file(u32, control, container);
     } else {
@@ -246,6 +251,19 @@ export class PoolState {
     }
     this.#takeOut(u32, container, false);
     return refs === 0 && isDestroyed ? container : 0;
+  }
+
+  /** Halves the array when less than a quarter is in use. What was taken out of it has been freed. */
+  shrink(): void {
+    if (isSparse(this.heap.u32, this.control)) this.halve();
+  }
+
+  /** Halves the array, when less than a quarter is still in use. */
+  halve(): void {
+    const u32 = this.expectAlive("destroy");
+    const from = u32[this.control + CAPACITY]!;
+    const to = shrinkArray(this.backing, this.control);
+    if (to !== 0) this.watch?.resized(from, to);
   }
 
   /** Doubles the array. Returns 0; the bytes that were not to be had, and nothing is changed. */
@@ -330,23 +348,29 @@ export class PoolState {
     const { control, backing, heap } = this;
     this.watch?.leaked(this);
     this.#disown(u32);
+    // One block after the other: who dies in between has lost one, and others can destroy the rest.
     const array = u32[control + ARRAY]!;
-    const spare = u32[control + SPARE]!;
+    clearRings(u32, control);
     for (let slot = u32[control + COUNT]! - 1; slot >= 0; slot -= 1) {
       const container = u32[(array >>> 2) + slot]!;
       u32[control + COUNT] = slot;
+      u32[(array >>> 2) + slot] = 0;
       freeContainer(backing, container);
     }
     const bytes = bytesFor(u32[control + CAPACITY]!);
-    const handle = this.handle;
-    this.control = NO_CONTROL;
-    // What is left in the freed block makes every other cursor refuse.
-    wipe(heap, handle, handle + POOL.size);
+    u32[control + CAPACITY] = 0;
+    u32[control + ARRAY] = 0;
     if (array !== 0) {
       wipe(heap, array, array + bytes);
       backing.free(asPtr(array));
     }
+    const spare = u32[control + SPARE]!;
+    u32[control + SPARE] = KEEP_NONE;
     if (spare > KEEP_NONE) backing.free(asPtr(spare));
+    const handle = this.handle;
+    this.control = NO_CONTROL;
+    // What is left in the freed block makes every other cursor refuse.
+    wipe(heap, handle, handle + POOL.size);
     backing.free(handle);
   }
 
@@ -367,10 +391,16 @@ export class PoolState {
   #takeOut(u32: Uint32Array, container: number, isFiled: boolean = u32[(container >>> 2) + REFS] === 0): void {
     const { control } = this;
     if (isFiled && !unfile(u32, control, container)) throw corrupt("trim", "an orphan's links are broken", container);
-    const from = u32[control + CAPACITY]!;
     removeAt(u32, control, slotOf(u32, container));
-    const to = shrinkArray(this.backing, control);
-    if (to !== 0) this.watch?.resized(from, to);
+  }
+
+  /** Adds a container; the array grows when it is full. Returns 0 or the bytes that were missing for that. */
+  #appendTo(container: number): number {
+    const { control } = this;
+    const u32 = this.heap.u32;
+    const missing = u32[control + COUNT] === u32[control + CAPACITY] ? this.grow() : 0;
+    if (missing === 0) append(this.heap.u32, control, container);
+    return missing;
   }
 }
 

@@ -1,14 +1,16 @@
 /**
  * Rebuilds what is derived in a pool, after something was cut short in the middle of a step: slots, rings, marks, the number
- * of orphans, the backward links of listed pointers. What is true is said in layout. Cut short itself, it is done again.
+ * of orphans, the backward links of listed pointers. What is true is said in layout; what was pending is freed. Cut short
+ * itself, it is done again.
  *
  * @module
  */
-import type { Heap, HeapBuffer } from "@heapwright/core";
+import type { Allocator } from "@heapwright/core";
 
-import { setSlot } from "./container-block.ts";
+import { freeContainer, setSlot, slotOf } from "./container-block.ts";
 import { CONTAINER, POINTER, POOL } from "./layout.ts";
 import { clearRings, file, openHot } from "./orphans.ts";
+import { holds } from "./pool-array.ts";
 import { wipe } from "./wipe.ts";
 
 const { offsets } = POOL;
@@ -16,6 +18,7 @@ const ARRAY = offsets.array >>> 2;
 const CAPACITY = offsets.capacity >>> 2;
 const COUNT = offsets.count >>> 2;
 const POINTERS = offsets.pointers >>> 2;
+const PENDING = offsets.pending >>> 2;
 const SIZE = CONTAINER.offsets.size >>> 2;
 const REFS = CONTAINER.offsets.refs >>> 2;
 const RECORD_BYTES = 24;
@@ -23,7 +26,8 @@ const NEXT = POINTER.offsets.next >>> 2;
 const PREV = POINTER.offsets.prev >>> 2;
 
 /** @param control - word address of the pool's control block */
-export function recoverPool(heap: Heap<HeapBuffer>, control: number): void {
+export function recoverPool(backing: Allocator, control: number): void {
+  const { heap } = backing;
   const { u32 } = heap;
   const array = u32[control + ARRAY]! >>> 2;
   const end = array + u32[control + CAPACITY]!;
@@ -46,4 +50,8 @@ export function recoverPool(heap: Heap<HeapBuffer>, control: number): void {
     u32[(pointer >>> 2) + PREV] = prev;
     prev = pointer;
   }
+  const pending = u32[control + PENDING]!;
+  // First: freed twice would be worse than lost.
+  u32[control + PENDING] = 0;
+  if (pending !== 0 && !holds(u32, control, pending, slotOf(u32, pending))) freeContainer(backing, pending);
 }

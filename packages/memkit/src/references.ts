@@ -4,12 +4,15 @@
  *
  * @module
  */
-import { freeContainer, freeWiped, makeContainer, roundedUp, wipeData } from "./container-block.ts";
-import { CONTAINER, POINTER } from "./layout.ts";
+import type { Allocator } from "@heapwright/core";
+
+import { freeContainer, freeWiped, makeContainer, roundedUp, slotOf, wipeData } from "./container-block.ts";
+import { CONTAINER, NO_SLOT, POINTER } from "./layout.ts";
 import { badArgument, callOn, isCount, overflow, refused } from "./memory-error.ts";
 import type { MemoryPointer } from "./memory-pointer.ts";
 import { KNOWN, KNOWN_HIGH, KNOWN_LOW, learn } from "./names.ts";
 import { shiftIn } from "./pointer-block.ts";
+import { releaseAtomically } from "./shared-pool-state.ts";
 import type { PoolState } from "./pool-state.ts";
 import { copy } from "./wipe.ts";
 
@@ -63,11 +66,11 @@ export function makeExclusive(pointer: MemoryPointer, pool: PoolState): boolean 
 
 /** Makes a pointer without a container lead to one that the caller has a reference to. */
 export function hold(pointer: MemoryPointer, container: number, pool: PoolState): void {
-  if (pool.isDebug) pool.link(pointer.block);
   const { u32 } = pool.heap;
   const { word } = pointer;
   u32[word + SEEN] = u32[(container >>> 2) + STAMP]!;
   u32[word + POOL] = pool.handle;
+  if (pool.isDebug) pool.link(pointer.block);
   u32[word + HELD] = container;
   pointer.owner = pool;
 }
@@ -83,7 +86,7 @@ export function letGo(pointer: MemoryPointer, mayKeep: boolean): void {
   const held = u32[word + HELD]!;
   if (held === 0) return;
   const owner = pointer.livingOwner();
-  if (!pointer.isStale) drop(owner, pointer, held, mayKeep);
+  if (!pointer.isStale) drop(owner, backingOfHeld(pointer, owner), held, mayKeep);
   if (owner?.isDebug === true) owner.unlink(pointer.block);
   u32[word + HELD] = 0;
 }
@@ -95,9 +98,18 @@ function replace(pointer: MemoryPointer, held: number, size: number, shift: numb
   if (fresh === 0) return false;
   copy(heap, held + RECORD_BYTES, fresh + RECORD_BYTES, Math.min(size, heap.u32[(held >>> 2) + SIZE]!));
   pool.watch?.copied(pointer.variable_name, held, fresh);
-  letGo(pointer, true);
+  const owner = pointer.livingOwner();
+  const backing = backingOfHeld(pointer, owner);
+  if (owner?.isDebug === true) owner.unlink(pointer.block);
+  // Before the old one goes: who dies in between loses one of them, not both.
   hold(pointer, fresh, pool);
+  drop(owner, backing, held, true);
   return true;
+}
+
+/** Where a pointer's container came from. One that was taken out of its pool while in use outlives it. */
+function backingOfHeld(pointer: MemoryPointer, owner: PoolState | undefined): Allocator {
+  return owner?.backing ?? pointer.owner?.backing ?? pointer.backing;
 }
 
 /**
@@ -145,20 +157,20 @@ export function trim(pool: PoolState): number {
     const orphan = pool.dropOrphan();
     if (orphan === 0) return count;
     freeWiped(pool.backing, orphan);
+    pool.shrink();
   }
 }
 
 /** Gives a reference up. */
-function drop(owner: PoolState | undefined, pointer: MemoryPointer, container: number, mayKeep: boolean): void {
-  // One that was taken out of its pool while in use outlives it.
-  const backing = owner?.backing ?? pointer.owner?.backing ?? pointer.backing;
-  if (owner === undefined ? refsOf(pointer, container) > 1 : owner.releaseShared(container)) {
-    if (owner === undefined) backing.heap.u32[(container >>> 2) + REFS]! -= 1;
-    return;
-  }
+function drop(owner: PoolState | undefined, backing: Allocator, container: number, mayKeep: boolean): void {
+  const isShared = owner?.releaseShared(container) ?? releaseAtomically(backing.heap.i32, (container >>> 2) + REFS);
+  if (isShared) return;
   wipeData(backing, container);
+  const isTakenOut = slotOf(backing.heap.u32, container) !== NO_SLOT;
   const gone = owner === undefined ? container : owner.retire(container, mayKeep);
-  if (gone !== 0) freeWiped(backing, gone);
+  if (gone === 0) return;
+  freeWiped(backing, gone);
+  if (isTakenOut) owner?.shrink();
 }
 
 function refsOf(pointer: MemoryPointer, container: number): number {

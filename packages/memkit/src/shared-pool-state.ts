@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Lock, SharedHeap } from "@heapwright/core";
+import type { Lock } from "@heapwright/core";
 
 import { CONTAINER, POOL } from "./layout.ts";
 import { PoolState } from "./pool-state.ts";
@@ -18,10 +18,10 @@ export class SharedPoolState extends PoolState {
   declare readonly inner: PoolState;
   declare readonly lock: Lock;
 
-  constructor(inner: PoolState, heap: SharedHeap) {
+  constructor(inner: PoolState, lock: Lock) {
     super(inner.backing, inner.handle, inner.watch, inner.report);
     this.inner = inner;
-    this.lock = heap.lock;
+    this.lock = lock;
   }
 
   override look<T>(call: string, act: (u32: Uint32Array) => T): T {
@@ -29,36 +29,15 @@ export class SharedPoolState extends PoolState {
   }
 
   override takeOrphan(size: number, shift: number): number {
-    const outer = this.#enter("allocate");
-    try {
-      return this.inner.takeOrphan(size, shift);
-    } catch (error) {
-      throw this.lock.thrown(error);
-    } finally {
-      if (outer) this.lock.leave();
-    }
+    return this.#locked("allocate", () => this.inner.takeOrphan(size, shift));
   }
 
   override append(container: number): number {
-    const outer = this.#enter("allocate");
-    try {
-      return this.inner.append(container);
-    } catch (error) {
-      throw this.lock.thrown(error);
-    } finally {
-      if (outer) this.lock.leave();
-    }
+    return this.#locked("allocate", () => this.inner.append(container));
   }
 
   override retire(container: number, mayKeep: boolean): number {
-    const outer = this.#enter("destroy");
-    try {
-      return this.inner.retire(container, mayKeep);
-    } catch (error) {
-      throw this.lock.thrown(error);
-    } finally {
-      if (outer) this.lock.leave();
-    }
+    return this.#locked("destroy", () => this.inner.retire(container, mayKeep));
   }
 
   override dropOrphan(): number {
@@ -71,6 +50,10 @@ export class SharedPoolState extends PoolState {
 
   override remove(call: string, container: number, isDestroyed: boolean): number {
     return this.#locked(call, () => this.inner.remove(call, container, isDestroyed));
+  }
+
+  override halve(): void {
+    this.#locked("destroy", () => this.inner.halve());
   }
 
   override grow(): number {
@@ -101,41 +84,38 @@ export class SharedPoolState extends PoolState {
   }
 
   override releaseShared(container: number): boolean {
-    const { i32 } = this.heap;
-    const word = (container >>> 2) + REFS;
-    for (let refs = Atomics.load(i32, word); refs > 1;) {
-      const found = Atomics.compareExchange(i32, word, refs, refs - 1);
-      if (found === refs) return true;
-      refs = found;
-    }
-    return false;
+    return releaseAtomically(this.heap.i32, (container >>> 2) + REFS);
   }
 
+  /** Does a step under the lock; first what a dead holder left is repaired. */
   #locked<T>(call: string, act: () => T): T {
-    const outer = this.#enter(call);
+    const { lock } = this;
+    const outer = lock.enter(call);
     try {
+      this.#catchUp(call);
       return act();
     } catch (error) {
-      throw this.lock.thrown(error);
+      throw lock.thrown(error);
     } finally {
-      if (outer) this.lock.leave();
+      if (outer) lock.leave();
     }
   }
 
-  /** Takes the lock, and repairs what a dead holder left. */
-  #enter(call: string): boolean {
-    const outer = this.lock.enter(call);
-    try {
-      const u32 = this.expectAlive(call);
-      const { deaths } = this.lock;
-      if (u32[this.control + DEATHS] !== deaths) {
-        recoverPool(this.heap, this.control);
-        u32[this.control + DEATHS] = deaths;
-      }
-    } catch (error) {
-      if (outer) this.lock.leave();
-      throw error;
-    }
-    return outer;
+  #catchUp(call: string): void {
+    const u32 = this.expectAlive(call);
+    const { deaths } = this.lock;
+    if (u32[this.control + DEATHS] === deaths) return;
+    recoverPool(this.backing, this.control);
+    u32[this.control + DEATHS] = deaths;
   }
+}
+
+/** Takes one from a count, unless it is the last one. Whether it did. */
+export function releaseAtomically(i32: Int32Array, word: number): boolean {
+  for (let refs = Atomics.load(i32, word); refs > 1;) {
+    const found = Atomics.compareExchange(i32, word, refs, refs - 1);
+    if (found === refs) return true;
+    refs = found;
+  }
+  return false;
 }

@@ -6,9 +6,9 @@
  */
 
 /** Twice an odd number, near 2^32 divided by the golden ratio; as a signed one. */
-export const STAMP_STEP = -0x61c8_8646;
-// Local, because V8 folds a module's own constants into its code.
 const STEP = -0x61c8_8646;
+/** From one life of a container to its next one: so that the lives of two containers at one address do not meet soon. */
+export const REUSE_STEP = 2;
 
 /** The stamp that was given last in this agent, signed. */
 export const LAST_STAMP: Int32Array = /* @__PURE__ */ Int32Array.of(Math.floor(Math.random() * 2 ** 32) | 1);
