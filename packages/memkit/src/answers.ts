@@ -3,11 +3,13 @@
  *
  * @module
  */
+import { isAllocator } from "./backing.ts";
 import { MemoryArena } from "./memory-arena.ts";
 import { MemoryContainer } from "./memory-container.ts";
 import { badArgument, EINVAL, errnoOf } from "./memory-error.ts";
 import { MemoryPointer } from "./memory-pointer.ts";
 import { MemoryPool } from "./memory-pool.ts";
+import type { PoolOptions } from "./pool-control.ts";
 import type { PoolState } from "./pool-state.ts";
 
 /** Errors that are answered by a function's failure value. The others are thrown on both faces. */
@@ -17,6 +19,17 @@ const ANSWERED: ReadonlySet<string> = /* @__PURE__ */ new Set([
   "ERR_INVALID_POINTER",
   "ERR_CORRUPT",
 ]);
+
+/** The types of options, but for `backing`. */
+const OPTIONS: readonly (readonly [name: keyof PoolOptions, type: string])[] = [
+  ["alignment", "number"],
+  ["orphans", "string"],
+  ["maxOrphans", "number"],
+  ["threadSafe", "boolean"],
+  ["debug", "boolean"],
+  ["log", "function"],
+  ["report", "function"],
+];
 
 /** One number. Typed, since V8 asks of a variable that functions of several modules set whether it is there yet. */
 const errno: Int32Array = /* @__PURE__ */ new Int32Array(1);
@@ -38,16 +51,27 @@ export function isNull<T>(call: string, pool: PoolState | undefined, failure: T)
   return answer(EINVAL, failure);
 }
 
-/** The document's result for misuse and damage. What is damaged is reported besides, all else thrown again. */
-export function failed<T>(pool: PoolState | undefined, error: unknown, failure: T): T {
+/**
+ * The document's result for misuse and damage. What is damaged is reported besides, all else thrown again, and so is what
+ * options of wrong types have caused.
+ */
+export function failed<T>(pool: PoolState | undefined, error: unknown, failure: T, options?: PoolOptions): T {
   const number = errnoOf(error);
   if (number === undefined || !(error instanceof Error)) throw error;
   errno[0] = number;
   const { code } = error as Error & { readonly code?: string };
   pool?.watch?.refused(error.message);
-  if (!ANSWERED.has(code ?? "")) throw error;
+  if (!ANSWERED.has(code ?? "") || !areTyped(options)) throw error;
   if (code === "ERR_CORRUPT") (pool?.report ?? console.error)(error.message);
   return failure;
+}
+
+function areTyped(options: unknown): boolean {
+  if (options === undefined) return true;
+  if (typeof options !== "object" || options === null) return false;
+  const of = options as Record<string, unknown>;
+  if (of["backing"] !== undefined && !isAllocator(of["backing"])) return false;
+  return OPTIONS.every(([name, type]) => of[name] === undefined || typeof of[name] === type);
 }
 
 /** Notes what is about to be thrown. */

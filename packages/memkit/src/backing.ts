@@ -119,7 +119,8 @@ export function takeAligned(backing: Allocator, shift: number, bytes: number): P
   throw new MemoryError("ERR_UNSUPPORTED", `alignment ${alignment}: ${finding}; take them from its heap`);
 }
 
-function isAllocator(value: unknown): value is Allocator {
+/** Whether a value has what an allocator must have. */
+export function isAllocator(value: unknown): value is Allocator {
   if (typeof value !== "object" || value === null) return false;
   const { malloc, free, usableSize, heap } = value as Partial<Record<keyof Allocator, unknown>>;
   const hasMethods = typeof malloc === "function" && typeof free === "function" && typeof usableSize === "function";

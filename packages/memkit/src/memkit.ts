@@ -62,7 +62,7 @@ export function mem_pool_init(pool: MemoryPool | null, initial_capacity: number,
     pool.fill(call, initial_capacity, options);
     return answer(0, true);
   } catch (error) {
-    return failed(pool.state, error, false);
+    return failed(pool.state, error, false, options);
   }
 }
 
@@ -278,7 +278,7 @@ export function mem_container_create(address: bigint, size: number, options?: Ba
   try {
     return answer(0, new MemoryContainer(address, size, options));
   } catch (error) {
-    return failed(undefined, error, null);
+    return failed(undefined, error, null, options);
   }
 }
 
@@ -324,7 +324,7 @@ export function mem_arena_create(size: number, options?: BackingOptions): Memory
   try {
     return answer(0, new MemoryArena(size, options));
   } catch (error) {
-    return failed(undefined, error, null);
+    return failed(undefined, error, null, options);
   }
 }
 
@@ -370,7 +370,7 @@ function createSlowly(name: string | null, size_hint: number, options?: BackingO
   try {
     return answer(0, new MemoryPointer(name, size_hint, options));
   } catch (error) {
-    return failed(undefined, error, null);
+    return failed(undefined, error, null, options);
   }
 }
 

@@ -60,13 +60,13 @@ export class MemoryContainer {
    */
   constructor(address: bigint, size: number, options?: BackingOptions);
   /** @internal */
-  constructor(backing: Allocator, handle: Ptr, stamp: number);
-  constructor(first: bigint | Allocator, second: number, third?: BackingOptions | number) {
-    const isOpened = typeof third === "number";
-    const backing = isOpened ? (first as Allocator) : backingOf("new MemoryContainer", third);
+  constructor(life: Life, handle: Ptr);
+  constructor(first: bigint | Life, second: number, options?: BackingOptions) {
+    const isOpened = first instanceof Life;
+    const backing = isOpened ? first.backing : backingOf("new MemoryContainer", options);
     this.backing = backing;
-    this.handle = asPtr(isOpened ? second : make(first, second, backing, third));
-    this.stamp = isOpened ? third : backing.heap.u32[(this.handle >>> 2) + STAMP]!;
+    this.handle = asPtr(isOpened ? second : make(first, second, backing, options));
+    this.stamp = isOpened ? first.stamp : backing.heap.u32[(this.handle >>> 2) + STAMP]!;
   }
 
   /**
@@ -86,7 +86,7 @@ export class MemoryContainer {
       const finding = "no container there; pass what `handle` of one gave";
       throw new MemoryError("ERR_INVALID_POINTER", `${call}(${show(handle)}): ${finding}`, handle);
     }
-    return new MemoryContainer(backing, handle, backing.heap.u32[(handle >>> 2) + STAMP]!);
+    return new MemoryContainer(new Life(backing, backing.heap.u32[(handle >>> 2) + STAMP]!), handle);
   }
 
   /** The heap whose bytes `data` is an offset of. */
@@ -145,6 +145,16 @@ export class MemoryContainer {
     const { u32 } = this.heap;
     if (u32[(this.handle >>> 2) + STAMP] !== this.stamp) throw usedAfterFree(call, "container", this.handle);
     return u32;
+  }
+}
+
+/** Tells the constructor that the container is there already, and which of its lives is meant. */
+export class Life {
+  readonly backing: Allocator;
+  readonly stamp: number;
+  constructor(backing: Allocator, stamp: number) {
+    this.backing = backing;
+    this.stamp = stamp;
   }
 }
 

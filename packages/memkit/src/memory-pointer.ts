@@ -18,7 +18,7 @@ import {
   show,
   usedAfterFree,
 } from "./memory-error.ts";
-import { MemoryContainer } from "./memory-container.ts";
+import { Life, MemoryContainer } from "./memory-container.ts";
 import { MemoryPool } from "./memory-pool.ts";
 import { KNOWN, KNOWN_BYTES, KNOWN_TURN, learn } from "./names.ts";
 import { freeBlock, makeBlock, nameIn, pointerBytes } from "./pointer-block.ts";
@@ -144,7 +144,8 @@ export class MemoryPointer {
     if (held === 0) return null;
     const stamp = u32[(held >>> 2) + CONTAINER_STAMP]!;
     if (this.cursor?.handle !== held || this.cursor.stamp !== stamp) {
-      this.cursor = new MemoryContainer(this.livingOwner()?.backing ?? this.backing, asPtr(held), stamp);
+      const backing = this.livingOwner()?.backing ?? this.backing;
+      this.cursor = new MemoryContainer(new Life(backing, stamp), asPtr(held));
     }
     return this.cursor;
   }

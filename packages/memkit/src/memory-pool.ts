@@ -8,7 +8,7 @@ import { type Allocator, asPtr, type Heap, type HeapBuffer, NULL, type Ptr } fro
 import { checkPool } from "./check-pool.ts";
 import { freeWiped } from "./container-block.ts";
 import { CONTAINER, POOL } from "./layout.ts";
-import { MemoryContainer } from "./memory-container.ts";
+import { Life, MemoryContainer } from "./memory-container.ts";
 import { badArgument, destroyed, MemoryError, refused } from "./memory-error.ts";
 import { checkedBacking, expectPool, makePool, type PoolOptions, reopenPool, stateOf } from "./pool-control.ts";
 import type { PoolState, PoolWatch } from "./pool-state.ts";
@@ -76,7 +76,8 @@ export class MemoryPool {
   constructor(capacity?: number, options?: PoolOptions) {
     this.state = undefined;
     this.isGone = false;
-    if (capacity !== undefined || options !== undefined) this.fill("new MemoryPool", capacity, options);
+    if (capacity !== undefined || options !== undefined)
+      this.fill("new MemoryPool", capacity === undefined ? 0 : capacity, options);
   }
 
   /**
@@ -139,9 +140,10 @@ export class MemoryPool {
   get containers(): MemoryContainer[] {
     const state = this.#stateIfMade("containers");
     if (state === undefined) return [];
-    return state.look("containers", (u32) =>
-      Array.from(state.containers(), (at) => new MemoryContainer(state.backing, asPtr(at), u32[(at >>> 2) + STAMP]!)),
-    );
+    return state.look("containers", (u32) => {
+      const lifeOf = (at: number): Life => new Life(state.backing, u32[(at >>> 2) + STAMP]!);
+      return Array.from(state.containers(), (at) => new MemoryContainer(lifeOf(at), asPtr(at)));
+    });
   }
 
   /** Bytes of all containers, orphans included. O(containers). */
@@ -198,6 +200,8 @@ export class MemoryPool {
    */
   remove(container: MemoryContainer, destroyIfUnused: boolean = false): void {
     const state = this.expectState("remove");
+    if (typeof destroyIfUnused !== "boolean")
+      throw badArgument("remove", "destroyIfUnused", destroyIfUnused, "a boolean");
     const gone = state.remove("remove", handleOf("remove", container), destroyIfUnused);
     if (gone !== 0) freeWiped(state.backing, gone);
     state.shrink();
@@ -293,7 +297,7 @@ export class MemoryPool {
   fill(call: string, capacity: unknown, options: PoolOptions = {}): void {
     if (this.state !== undefined) throw refused(call, "the pool is initialised already; destroy it first");
     const backing = checkedBacking(call, options);
-    const handle = makePool(call, capacity ?? 0, backing, options, this.isDebugByDefault);
+    const handle = makePool(call, capacity, backing, options, this.isDebugByDefault);
     this.state = stateOf(backing, handle, this.watchFor(backing, handle, options), options);
     this.isGone = false;
   }
