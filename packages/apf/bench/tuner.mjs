@@ -17,10 +17,12 @@ const FIXED_BLOCKS = 4096;
 /** The tuner is asked after so many allocations: a number that is in step with no load. */
 const INTERVAL = 7;
 
-let state = 1;
+let state = 2_463_534_242;
 function drawn() {
-  state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-  return state / 2 ** 32;
+  state ^= state << 13;
+  state ^= state >>> 17;
+  state ^= state << 5;
+  return (state >>> 0) / 2 ** 32;
 }
 
 function* repeat(step, count) {
