@@ -16,6 +16,7 @@ import { reachedIn, TRACES } from "./targets.ts";
 
 const SMALL = ["at-once", "lifo", "fifo", "random"];
 const CURVE = ["replace-100", "replace-1k", "replace-10k", "replace-100k", "replace-1m"];
+const PROCESSOR = [...SMALL, "mixed-10k"];
 const MIXED = ["mixed-10k", "mixed-100k", "mixed-1m"];
 const TOUCHED = ["at-once-touched", "lifo-touched", "random-touched", "mixed-10k-touched"];
 
@@ -93,12 +94,8 @@ Nanoseconds per call that all processors spent, with the compiler's and the garb
 than the clock's, other threads worked.
 
 ${table(
-  ["", ...SMALL, "mixed-10k"],
-  names.map((peer) => [
-    peer,
-    ...SMALL,
-    "mixed-10k".map((work) => fixed(entryOf(loads, peer, work)?.cpuNanoseconds?.median, 1)),
-  ]),
+  ["", ...PROCESSOR],
+  names.map((peer) => [peer, ...PROCESSOR.map((work) => fixed(entryOf(loads, peer, work)?.cpuNanoseconds?.median, 1))]),
 )}`,
     `## Recorded traces
 

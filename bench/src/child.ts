@@ -56,7 +56,7 @@ async function load(file: string): Promise<null> {
   replayed = { subject, trace };
   work = {
     operations: (trace.operations.length / 2) * trace.repeats,
-    pass: () => timedPass(subject.target, trace, table),
+    pass: timedPass(subject.target, trace, table),
   };
   return null;
 }

@@ -78,7 +78,7 @@ it("a malformed trace ends the run with file and line", () => {
 });
 
 it.each([
-  [["replay", "--only", "jemalloc"], /--only: no "jemalloc"; there are core, /],
+  [["replay", "--only", "hoard"], /--only: no "hoard"; there are core, /],
   [["micro", "--work", "sorting"], /--work: no "sorting"; there are at-once, /],
   [["replay", "--rounds", "none"], /--rounds: a positive number expected, not "none"/],
   [["replay", "--fast"], /Unknown option '--fast'/],

@@ -84,7 +84,7 @@ describe.skipIf("reason" in built)("the C program", () => {
     writePrepared(parseTrace(traceText(operations), "test.rep"), file);
     const spy = new Spy();
     const trace = readPrepared(file);
-    timedPass(spy, trace, new Uint32Array(trace.idCount));
+    timedPass(spy, trace, new Uint32Array(trace.idCount))();
     expect(callsAfter(`load ${file}`)).toBe(spy.log);
   });
 

@@ -176,7 +176,7 @@ describe("the timed pass", () => {
     }
     const target = new Recording();
     const trace = prepared(["a 0 20", "a 1 40", "r 0 60", "f 1", "a 1 10"]);
-    expect(timedPass(target, trace, new Uint32Array(trace.idCount))).toBeGreaterThanOrEqual(0);
+    expect(timedPass(target, trace, new Uint32Array(trace.idCount))()).toBeGreaterThanOrEqual(0);
     expect(target.log).toEqual([
       "malloc 20",
       "malloc 40",
