@@ -3,10 +3,12 @@
  *
  * @module
  */
-import type { Heap, HeapBuffer, Ptr } from "@heapwright/core";
+import { type Heap, type HeapBuffer, type Ptr, SharedHeap } from "@heapwright/core";
 
 import { type ApfOptions, create, isOpened, open, type Opened } from "./cursor.ts";
 import { PrivateAllocator } from "./private-allocator.ts";
+import { makePrivate } from "./recover.ts";
+import { SharedAllocator } from "./shared-allocator.ts";
 
 /**
  * Hands out blocks of any size from caches of 39 size classes. Allocate and free are O(1) up to 14 KiB, whatever is live;
@@ -14,6 +16,9 @@ import { PrivateAllocator } from "./private-allocator.ts";
  *
  * A cache is filled from superblocks, runs of blocks of one class, and gives blocks back to them. How many is the business
  * of a tuner, which aims at a number of allocations per fetch.
+ *
+ * In a shared heap all workers that attach to it may use it at once. Each has caches, tuners and superblocks of its own; a
+ * block that another one frees goes back to its superblock without the lock.
  *
  * @example
  * ```ts
@@ -25,7 +30,8 @@ import { PrivateAllocator } from "./private-allocator.ts";
  */
 export class ApfAllocator extends PrivateAllocator {
   /**
-   * Makes an allocator; it takes some 3 KiB from its backing, and more with the first block of each class.
+   * Makes an allocator; it takes some 3 KiB from its backing, in a shared heap as much for each agent that opens it, and more
+   * with the first block of each class.
    *
    * @param options - where from, and how it is tuned
    * @throws HeapError `ERR_OUT_OF_MEMORY` when the backing has no room, `ERR_INVALID_ARGUMENT` for options that are none
@@ -35,6 +41,9 @@ export class ApfAllocator extends PrivateAllocator {
   constructor(opened: Opened);
   constructor(options?: ApfOptions | Opened) {
     super(isOpened(options) ? options : create("new ApfAllocator", options));
+    if (this.heap instanceof SharedHeap) return new SharedAllocator(this, this.heap);
+    // An image of a shared heap: the workers are elsewhere.
+    makePrivate(this);
   }
 
   /**
@@ -44,9 +53,14 @@ export class ApfAllocator extends PrivateAllocator {
    * @param handle - what its `handle` gave
    * @param options - with the backing that it was made on, where that is not the heap itself
    * @throws HeapError `ERR_NOT_A_HEAP` when there is none, `ERR_LAYOUT_VERSION` when it was made by a version with another
-   * layout, `ERR_INVALID_ARGUMENT` for another backing than its own and for wrong types
+   * layout, `ERR_INVALID_ARGUMENT` for another backing than its own and for wrong types; in a shared heap
+   * `ERR_OUT_OF_MEMORY` when there is no room for what an agent keeps of its own, `ERR_WOULD_BLOCK`
    */
   static attach(heap: Heap<HeapBuffer>, handle: Ptr, options?: ApfOptions): ApfAllocator {
     return new ApfAllocator(open("ApfAllocator.attach", heap, handle, options));
+  }
+
+  static [Symbol.hasInstance](value: unknown): boolean {
+    return value instanceof PrivateAllocator;
   }
 }

@@ -21,33 +21,50 @@ import {
   SUPERBLOCK,
   SUPERBLOCK_BLOCKS,
 } from "./layout.ts";
+import { firstMark, markBytes, markedBlock } from "./marks.ts";
 import { broken } from "./misuse.ts";
-import { entriesOf, isLive, largeAt, liveBias, superblockAt, superblocksOf } from "./page-map.ts";
+import { entriesOf, hasLiveBit, largeAt, liveBias, superblockAt, superblocksOf } from "./page-map.ts";
 import { SIZES, superblockBytes } from "./size-classes.ts";
+import { isBroken, recordsOf, workerOf, workersOf } from "./workers.ts";
 
 /** What the walk over superblocks finds, to be compared with what lists and caches hold. */
 interface Found {
   /** Superblocks by the list that they belong in: a class's record, or the word of a list of retired ones. */
   readonly lists: Map<number, Set<number>>;
-  /** Blocks that are not live and in no list of their superblock, by the record of their class. */
-  readonly idle: Map<number, Set<number>>;
+  /** All that are not retired, by the record of their class. */
+  readonly owned: Map<number, Set<number>>;
   /** Pages by the record of their class; 0: of retired superblocks. */
   readonly pages: Map<number, number>;
 }
 
-const MARK = 1;
+/** What is wrong with a cache. */
+interface Damage {
+  readonly invariant: number;
+  readonly finding: string;
+  readonly address: number;
+}
 
-/** @throws HeapError `ERR_CORRUPT` that names the first invariant found broken. O(blocks and pages). */
+const MARK = 1;
+/** An agent that does nothing wrong is not found wrong so often in a row, and in the same way each time. */
+const LOOKS = 24;
+
+/**
+ * What other agents change without the lock is judged as far as that can be done while they run; what an interrupted one has
+ * left, not before it is made anew.
+ *
+ * @throws HeapError `ERR_CORRUPT` that names the first invariant found broken. O(blocks and pages).
+ */
 export function checkAllocator(apf: Cursor): void {
   const { u32 } = apf.heap;
   const control = fieldsOf(u32, apf.control, CONTROL.offsets);
   holds(1, control("version") === LAYOUT_VERSION && control("target") >= 1, "no control block", apf.control * 4);
   holds(1, control("burst") >= 1 && control("burst") <= 65_535, "an impossible burst", apf.control * 4);
   checkMap(apf, u32);
-  const found: Found = { lists: new Map(), idle: new Map(), pages: new Map() };
-  for (const descriptor of superblocksOf(u32, apf.control)) checkSuperblock(apf, u32, descriptor, found);
-  checkLists(apf, u32, found);
-  for (let sizeClass = 0; sizeClass < CLASS_COUNT; sizeClass += 1) checkCache(apf, u32, sizeClass, found);
+  const workers = [...workersOf(u32, apf.control)].filter((worker) => !isBroken(u32, worker)).map(recordsOf);
+  const found: Found = { lists: new Map(), owned: new Map(), pages: new Map() };
+  for (const descriptor of superblocksOf(u32, apf.control)) checkSuperblock(apf, u32, descriptor, workers, found);
+  checkLists(apf, u32, workers, found);
+  for (const records of workers) checkCaches(apf, records, found);
   checkLarge(apf, u32);
 }
 
@@ -64,7 +81,7 @@ function checkMap(apf: Cursor, u32: Uint32Array): void {
       const live = (empty - (address >>> 8)) >>> 0;
       holds(
         2,
-        at("live") === live && at("record") === apf.records,
+        at("live") === live && at("record") === apf.common,
         "a page without superblock has one's words",
         address,
       );
@@ -74,12 +91,18 @@ function checkMap(apf: Cursor, u32: Uint32Array): void {
     const [base, record] = [superblock("base"), superblock("record")];
     holds(2, address >= base && address < base + superblock("pages") * PAGE_BYTES, "another's page", address);
     holds(2, at("live") === liveBias(u32, descriptor) && at("large") === 0, "not the superblock's words", address);
-    holds(2, at("record") === (record === 0 ? apf.records : record), "frees go to another class", address);
+    holds(2, at("record") === (record === 0 ? apf.common : record), "frees go to another class", address);
   }
 }
 
-/** Invariants 3, 4 and 7. */
-function checkSuperblock(apf: Cursor, u32: Uint32Array, descriptor: number, found: Found): void {
+/** Invariants 3, 4 and 9. */
+function checkSuperblock(
+  apf: Cursor,
+  u32: Uint32Array,
+  descriptor: number,
+  workers: readonly number[],
+  found: Found,
+): void {
   const at = fieldsOf(u32, descriptor >>> 2, SUPERBLOCK.offsets);
   const [base, pages, sizeClass, max, carved] = [at("base"), at("pages"), at("class"), at("max"), at("carved")];
   const size = SIZES[sizeClass] ?? 0;
@@ -91,100 +114,168 @@ function checkSuperblock(apf: Cursor, u32: Uint32Array, descriptor: number, foun
     holds(3, owner === descriptor, "a page is not in the map", base + page * PAGE_BYTES);
   }
   const record = at("record");
-  const ownRecord = apf.records + sizeClass * RECORD_WORDS;
-  holds(3, record === 0 || record === ownRecord, "another class's owner", descriptor);
-
-  const free = new Set<number>();
-  for (let ptr = at("avail"); ptr !== 0; ptr = u32[ptr >>> 2]!) {
-    const index = (ptr - base) / size;
-    holds(4, Number.isInteger(index) && index >= 0 && index < carved, "a list leads to no block", ptr);
-    holds(4, !free.has(ptr) && !isLive(u32, descriptor, ptr), "a block in a list is live, or there twice", ptr);
-    free.add(ptr);
+  found.pages.set(record, (found.pages.get(record) ?? 0) + pages);
+  checkBits(u32, descriptor, base, size, carved);
+  checkMarks(u32, descriptor, size, carved);
+  const isOwned = workers.some((records) => record === records + sizeClass * RECORD_WORDS);
+  if (record !== 0 && !isOwned) {
+    const owner = workerOf(u32, apf.control, record);
+    const isOfClass = owner !== 0 && record === recordsOf(owner) + sizeClass * RECORD_WORDS;
+    holds(3, isOfClass && isBroken(u32, owner), "another class's owner", descriptor);
+    return;
   }
+
+  const free = listOf(u32, descriptor, base, size, carved);
   const [state, count] = [at("anchor") & 3, at("anchor") >>> 2];
   holds(4, count === free.size + max - carved, `${count} blocks are said to be free`, descriptor);
   const expected = record === 0 ? ANCHOR_STATE.EMPTY : count === 0 ? ANCHOR_STATE.FULL : ANCHOR_STATE.PARTIAL;
   holds(4, state === expected && (record !== 0 || count === max), "the anchor has another state", descriptor);
-
-  let bits = 0;
-  let live = 0;
-  for (let i = 0; i < pages * PAGE_LIVE_WORDS; i += 1) {
-    for (let word = u32[(descriptor + SUPERBLOCK.size) / 4 + i]! | 0; word !== 0; word &= word - 1) bits += 1;
-  }
-  const idle = setIn(found.idle, ownRecord);
-  for (let i = 0; i < carved; i += 1) {
-    const ptr = base + i * size;
-    if (isLive(u32, descriptor, ptr)) live += 1;
-    else if (!free.has(ptr)) idle.add(ptr);
-  }
-  holds(3, bits === live, "live bits where no block begins", descriptor);
+  if (record !== 0) setIn(found.owned, record).add(descriptor);
   if (state === ANCHOR_STATE.PARTIAL) setIn(found.lists, record).add(descriptor);
   const retired = CONTROL.offsets.retired + Math.log2(pages) * 4;
   if (record === 0) setIn(found.lists, apf.control + retired / 4).add(descriptor);
-  found.pages.set(record, (found.pages.get(record) ?? 0) + pages);
+}
+
+/** The blocks in a superblock's list. Invariant 4. */
+function listOf(u32: Uint32Array, descriptor: number, base: number, size: number, carved: number): Set<number> {
+  const free = new Set<number>();
+  for (let ptr = u32[(descriptor + SUPERBLOCK.offsets.avail) >>> 2]!; ptr !== 0; ptr = u32[ptr >>> 2]!) {
+    const index = (ptr - base) / size;
+    holds(4, Number.isInteger(index) && index >= 0 && index < carved, "a list leads to no block", ptr);
+    holds(4, !free.has(ptr) && !hasLiveBit(u32, descriptor, ptr), "a block in a list is live, or there twice", ptr);
+    free.add(ptr);
+  }
+  return free;
+}
+
+/** The second half of invariant 3. The owner changes bits meanwhile, each word at once. */
+function checkBits(u32: Uint32Array, descriptor: number, base: number, size: number, carved: number): void {
+  const pages = u32[(descriptor + SUPERBLOCK.offsets.pages) >>> 2]!;
+  const starts = new Uint32Array(pages * PAGE_LIVE_WORDS);
+  for (let i = 0; i < carved; i += 1) starts[(i * size) >>> 8]! |= 1 << ((base + i * size) >>> 3);
+  for (const [i, mask] of starts.entries()) {
+    const bits = u32[(descriptor + SUPERBLOCK.size) / 4 + i]!;
+    holds(3, (bits & ~mask) === 0, "live bits where no block begins", descriptor);
+  }
+}
+
+/** Invariant 9. */
+function checkMarks(u32: Uint32Array, descriptor: number, size: number, carved: number): void {
+  if (u32[(descriptor + SUPERBLOCK.offsets.flag) >>> 2] === 0) return;
+  const first = firstMark(u32, descriptor);
+  const end = first + markBytes(u32, descriptor);
+  const base = u32[(descriptor + SUPERBLOCK.offsets.base) >>> 2]!;
+  for (let mark = first; mark < end; mark += 1) {
+    const value = (u32[mark >>> 2]! >>> ((mark & 3) * 8)) & 0xff;
+    if (value === 0) continue;
+    const ptr = markedBlock(u32, descriptor, mark - first);
+    const isBlock = (ptr - base) % size === 0 && (ptr - base) / size < carved;
+    holds(9, value === 1 && isBlock && hasLiveBit(u32, descriptor, ptr), "a mark where no live block begins", ptr);
+  }
 }
 
 /** Invariant 5. */
-function checkLists(apf: Cursor, u32: Uint32Array, found: Found): void {
-  const next = SUPERBLOCK.offsets.next >>> 2;
-  const expectList = (head: number, members: Set<number> | undefined): void => {
+function checkLists(apf: Cursor, u32: Uint32Array, workers: readonly number[], found: Found): void {
+  const expectList = (head: number, next: number, members: Set<number> | undefined): void => {
     const left = new Set(members);
     for (let descriptor = u32[head]!; descriptor !== 0; descriptor = u32[(descriptor >>> 2) + next]!) {
       holds(5, left.delete(descriptor), "a list leads to a superblock of another one, or in a circle", head * 4);
     }
     holds(5, left.size === 0, `${left.size} superblocks stand in no list`, head * 4);
   };
-  let all = found.pages.get(0) ?? 0;
+  const [next, after] = [SUPERBLOCK.offsets.next >>> 2, SUPERBLOCK.offsets.after >>> 2];
   const control = fieldsOf(u32, apf.control, CONTROL.offsets);
-  holds(5, control("idlePages") === all, "retired pages are miscounted", apf.control * 4);
-  for (let sizeClass = 0; sizeClass < CLASS_COUNT; sizeClass += 1) {
-    const record = apf.records + sizeClass * RECORD_WORDS;
-    expectList(record + (RECORD.offsets.partial >>> 2), found.lists.get(record));
-    const pages = found.pages.get(record) ?? 0;
-    holds(5, u32[record + (RECORD.offsets.pages >>> 2)] === pages, "a class's pages are miscounted", record * 4);
-    all += pages;
+  holds(5, control("idlePages") === (found.pages.get(0) ?? 0), "retired pages are miscounted", apf.control * 4);
+  for (const records of workers) {
+    for (let record = records; record < records + CLASS_COUNT * RECORD_WORDS; record += RECORD_WORDS) {
+      expectList(record + (RECORD.offsets.partial >>> 2), next, found.lists.get(record));
+      expectList(record + (RECORD.offsets.all >>> 2), after, found.owned.get(record));
+      const pages = found.pages.get(record) ?? 0;
+      holds(5, u32[record + (RECORD.offsets.pages >>> 2)] === pages, "a class's pages are miscounted", record * 4);
+    }
   }
   for (let list = 0; list < 5; list += 1) {
     const head = apf.control + (CONTROL.offsets.retired >>> 2) + list;
-    expectList(head, found.lists.get(head));
+    expectList(head, next, found.lists.get(head));
   }
+  const all = [...found.pages.values()].reduce((sum, pages) => sum + pages, 0);
   holds(5, control("pages") === all, "pages are miscounted", apf.control * 4);
 }
 
-/** Invariants 6 and 7. */
-function checkCache(apf: Cursor, u32: Uint32Array, sizeClass: number, found: Found): void {
-  const record = apf.records + sizeClass * RECORD_WORDS;
+/** Invariants 6 and 7, of all caches of a worker. Of another agent's what does not look the same each time is not judged. */
+function checkCaches(apf: Cursor, records: number, found: Found): void {
+  const damage = damageIn(apf, records, found);
+  if (damage === undefined) return;
+  for (let look = 1; records !== apf.records && look < LOOKS; look += 1) {
+    const again = damageIn(apf, records, found);
+    if (again?.finding !== damage.finding || again.address !== damage.address) return;
+  }
+  throw broken(damage.invariant, damage.finding, damage.address);
+}
+
+/** The first damage in a worker's caches. */
+function damageIn(apf: Cursor, records: number, found: Found): Damage | undefined {
+  // An agent may be held up anywhere, with a block that it puts in or takes out.
+  let inHand = records === apf.records ? 0 : 1;
+  for (let sizeClass = 0; sizeClass < CLASS_COUNT; sizeClass += 1) {
+    const record = records + sizeClass * RECORD_WORDS;
+    const idle = idleBlocks(apf.heap.u32, found.owned.get(record) ?? []);
+    const damage = cacheDamage(apf.heap.u32, record, idle);
+    if (damage !== undefined) return damage;
+    if (idle.size > inHand) {
+      return {
+        invariant: 7,
+        finding: `${idle.size} blocks of ${SIZES[sizeClass]!} bytes are lost`,
+        address: record * 4,
+      };
+    }
+    inHand -= idle.size;
+  }
+  return undefined;
+}
+
+/** Blocks that are not live and in no list of their superblock. */
+function idleBlocks(u32: Uint32Array, superblocks: Iterable<number>): Set<number> {
+  const idle = new Set<number>();
+  for (const descriptor of superblocks) {
+    const at = fieldsOf(u32, descriptor >>> 2, SUPERBLOCK.offsets);
+    const [base, size, carved] = [at("base"), SIZES[at("class")]!, at("carved")];
+    const free = listOf(u32, descriptor, base, size, carved);
+    for (let i = 0; i < carved; i += 1) {
+      const ptr = base + i * size;
+      if (!hasLiveBit(u32, descriptor, ptr) && !free.has(ptr)) idle.add(ptr);
+    }
+  }
+  return idle;
+}
+
+/** What is wrong with a cache; what it holds is taken out of `idle`. */
+function cacheDamage(u32: Uint32Array, record: number, idle: Set<number>): Damage | undefined {
+  const damage = (invariant: number, finding: string, address: number): Damage => ({ invariant, finding, address });
   const at = fieldsOf(u32, record, RECORD.offsets);
-  const idle = found.idle.get(record) ?? new Set<number>();
   const cached = cachedCount(u32, record);
   const [room, stack, capacity] = [at("tally") & MAX_CACHED_BLOCKS, at("stack"), at("capacity")];
   if (stack === 0) {
-    holds(6, room === 0 && capacity === 0 && u32[at("end") - 1] === 0, "room in a cache without slots", record * 4);
-  } else {
-    holds(
-      6,
-      u32[stack >>> 2] === 0 && cached >= 0 && cached + room <= capacity,
-      "a cache beyond its slots",
-      record * 4,
-    );
-    let isMarked = true;
-    for (let i = 1; i <= cached; i += 1) {
-      const slot = u32[(stack >>> 2) + i]!;
-      holds(6, isMarked || (slot & MARK) === 0, "a marked block above one without", slot);
-      isMarked = (slot & MARK) === 1;
-    }
+    const isEmpty = room === 0 && capacity === 0 && u32[at("end") - 1] === 0;
+    return isEmpty ? undefined : damage(6, "room in a cache without slots", record * 4);
+  }
+  if (u32[stack >>> 2] !== 0 || cached < 0 || cached + room > capacity) {
+    return damage(6, "a cache beyond its slots", record * 4);
+  }
+  let isMarked = true;
+  for (let i = 1; i <= cached; i += 1) {
+    const slot = u32[(stack >>> 2) + i]!;
+    if (!isMarked && (slot & MARK) === 1) return damage(6, "a marked block above one without", slot);
+    isMarked = (slot & MARK) === 1;
   }
   let seen = 0;
   for (const ptr of cachedBlocks(u32, record)) {
-    holds(6, idle.delete(ptr), "a cache holds a block that is live, free, of another class or there twice", ptr);
+    if (!idle.delete(ptr)) {
+      return damage(6, "a cache holds a block that is live, free, of another class or there twice", ptr);
+    }
     seen += 1;
   }
-  holds(
-    7,
-    seen === cached && idle.size === 0,
-    `${idle.size} blocks of ${SIZES[sizeClass]!} bytes are lost`,
-    record * 4,
-  );
+  return seen === cached ? undefined : damage(7, "a cache changes while it is looked at", record * 4);
 }
 
 /** Invariant 8. */
@@ -196,7 +287,7 @@ function checkLarge(apf: Cursor, u32: Uint32Array): void {
     if (sizeClass >= 0) counts[sizeClass]! += 1;
   }
   for (let sizeClass = 0; sizeClass < CLASS_COUNT; sizeClass += 1) {
-    const record = apf.records + sizeClass * RECORD_WORDS;
+    const record = apf.common + sizeClass * RECORD_WORDS;
     const large = u32[record + (RECORD.offsets.large >>> 2)];
     holds(8, large === counts[sizeClass], "large blocks are miscounted", record * 4);
   }

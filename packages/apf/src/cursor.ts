@@ -12,30 +12,28 @@ import {
   HeapError,
   NULL,
   type Ptr,
+  SharedHeap,
 } from "@heapwright/core";
 
 import {
   BACKING_HEAP,
   BACKING_UNNAMED,
-  CLASS_COUNT,
   CONTROL,
   ENTRY,
   FLAG,
   LAYOUT_VERSION,
   MAGIC,
   PAGE_SHIFT_BITS,
-  RECORD,
-  RECORD_WORDS,
   WORKER,
 } from "./layout.ts";
 import { badArgument, destroyed, isCount, show } from "./misuse.ts";
+import { makeWorker } from "./workers.ts";
 
 const { offsets } = CONTROL;
 const TABLE = offsets.table >>> 2;
 const LOWEST = offsets.lowest >>> 2;
 const LENGTH = offsets.length >>> 2;
 const RECORDS = WORKER.offsets.records >>> 2;
-const END = RECORD.offsets.end >>> 2;
 const LARGE = ENTRY.offsets.large >>> 2;
 /** The control block of an allocator that this object has destroyed: beyond the words of any heap. */
 const NO_CONTROL = 0x4000_0000;
@@ -204,7 +202,8 @@ export function create(call: string, options: ApfOptions | undefined): Opened {
   };
   u32.fill(0, control, control + CONTROL.size / 4);
   set("version", LAYOUT_VERSION);
-  set("flags", tuning ? 0 : FLAG.UNTUNED);
+  const shared = backing.heap instanceof SharedHeap ? FLAG.SHARED : 0;
+  set("flags", tuning ? shared : shared | FLAG.UNTUNED);
   set("backing", identityOf(backing));
   set("target", targetApf);
   set("burst", burstLength);
@@ -212,20 +211,6 @@ export function create(call: string, options: ApfOptions | undefined): Opened {
   set("worker", worker);
   set("magic", MAGIC);
   return new Opened(backing, handle);
-}
-
-/** A worker without blocks; `NULL` when there is no room for one. Its caches share no cache line with another's. */
-function makeWorker(backing: Allocator): Ptr {
-  const worker =
-    backing.alignedAlloc === undefined ? backing.malloc(WORKER.size) : backing.alignedAlloc(64, WORKER.size);
-  if (worker === NULL) return NULL;
-  const { u32 } = backing.heap;
-  u32.fill(0, worker >>> 2, (worker + WORKER.size) >>> 2);
-  for (let sizeClass = 0; sizeClass < CLASS_COUNT; sizeClass += 1) {
-    const record = (worker >>> 2) + RECORDS + sizeClass * RECORD_WORDS;
-    u32[record + END] = ((worker + WORKER.offsets.none) >>> 2) + 1;
-  }
-  return worker;
 }
 
 /** @internal Finds an allocator that is in a heap already. */

@@ -5,23 +5,24 @@
  */
 import { asPtr, type Ptr } from "@heapwright/core";
 
-import { cachedBlocks, cachedCount, stackBlocks } from "./caches.ts";
+import { cachedCount, stackBlocks } from "./caches.ts";
 import type { Cursor } from "./cursor.ts";
 import { largeBlocks } from "./large-blocks.ts";
-import { CLASS_COUNT, CONTROL, RECORD, RECORD_WORDS, SUPERBLOCK } from "./layout.ts";
+import { CLASS_COUNT, RECORD, RECORD_WORDS, SUPERBLOCK } from "./layout.ts";
 import { show } from "./misuse.ts";
 import { isLive, mapBlocks, superblocksOf } from "./page-map.ts";
 import { SIZES } from "./size-classes.ts";
 import { freeCount, superblockBlocks } from "./superblocks.ts";
 import { tunerBlocks } from "./tuner.ts";
+import { recordsOf, workersOf } from "./workers.ts";
 
 const { offsets } = SUPERBLOCK;
 const BASE = offsets.base >>> 2;
 const PAGES = offsets.pages >>> 2;
 const CLASS = offsets.class >>> 2;
 const OWNER = offsets.record >>> 2;
+const AVAIL = offsets.avail >>> 2;
 const CARVED = offsets.carved >>> 2;
-const WORKER = CONTROL.offsets.worker >>> 2;
 const FETCHES = RECORD.offsets.fetches >>> 2;
 const RETURNS = RECORD.offsets.returns >>> 2;
 
@@ -31,7 +32,7 @@ export interface ApfStats {
   readonly liveBlocks: number;
   /** Bytes that may be written in them. */
   readonly liveBytes: number;
-  /** Blocks that were given back and wait in a cache. */
+  /** Blocks that were given back and wait in a cache, or for their owner to see it. */
   readonly cachedBlocks: number;
   readonly cachedBytes: number;
   /** What superblocks can hand out besides, those included that are kept for any class. */
@@ -74,7 +75,7 @@ export function statsOf(apf: Cursor): ApfStats {
   }
   let fetches = 0;
   let returns = 0;
-  for (const record of recordsOf(apf)) {
+  for (const record of recordsIn(apf)) {
     fetches += u32[record + FETCHES]!;
     returns += u32[record + RETURNS]!;
   }
@@ -86,14 +87,13 @@ export function statsOf(apf: Cursor): ApfStats {
 /** Every block that was ever handed out, superblock by superblock, then the large ones. */
 export function* blocksOf(apf: Cursor): Generator<ApfBlock> {
   const { u32 } = apf.heap;
-  const cached = new Set<number>();
-  for (const record of recordsOf(apf)) for (const ptr of cachedBlocks(u32, record)) cached.add(ptr);
   for (const descriptor of superblocksOf(u32, apf.control)) {
     const word = descriptor >>> 2;
     const size = SIZES[u32[word + CLASS]!]!;
+    const listed = listedBlocks(u32, descriptor);
     for (let i = 0; i < u32[word + CARVED]!; i += 1) {
       const ptr = asPtr(u32[word + BASE]! + i * size);
-      yield { ptr, size, state: isLive(u32, descriptor, ptr) ? "live" : cached.has(ptr) ? "cached" : "free" };
+      yield { ptr, size, state: isLive(u32, descriptor, ptr) ? "live" : listed.has(ptr) ? "free" : "cached" };
     }
   }
   for (const ptr of largeBlocks(u32, apf.control)) yield { ptr, size: apf.backing.usableSize(ptr), state: "live" };
@@ -112,9 +112,9 @@ export function dumpOf(apf: Cursor): string {
     const held = `${at(CARVED)} blocks of ${SIZES[at(CLASS)]!} handed out, ${freeCount(u32, descriptor)} free`;
     lines.push(`${show(at(BASE)).padStart(12)}  ${String(at(PAGES)).padStart(2)} pages  ${held}${owner}`);
   }
-  recordsOf(apf).forEach((record, sizeClass) => {
+  recordsIn(apf).forEach((record, at) => {
     const cached = cachedCount(u32, record);
-    if (cached !== 0) lines.push(`cache of ${SIZES[sizeClass]!}: ${cached} blocks`);
+    if (cached !== 0) lines.push(`cache of ${SIZES[at % CLASS_COUNT]!}: ${cached} blocks`);
   });
   for (const { ptr, size, state } of blocksOf(apf)) {
     lines.push(`${show(ptr).padStart(12)}  ${String(size).padStart(10)}  ${state}`);
@@ -126,18 +126,32 @@ export function dumpOf(apf: Cursor): string {
 export function takenBlocks(apf: Cursor): Ptr[] {
   const { u32 } = apf.heap;
   const { control } = apf;
+  const workers = [...workersOf(u32, control)];
   return [
     ...superblockBlocks(u32, control),
     ...largeBlocks(u32, control),
-    ...stackBlocks(u32, apf.records),
-    ...tunerBlocks(u32, apf.records),
+    ...workers.flatMap((worker) => [...stackBlocks(u32, recordsOf(worker)), ...tunerBlocks(u32, recordsOf(worker))]),
     ...mapBlocks(u32, control),
-    asPtr(u32[control + WORKER]!),
+    ...workers,
     asPtr(control * 4),
   ];
 }
 
-/** The records of all classes. */
-function recordsOf(apf: Cursor): number[] {
-  return Array.from({ length: CLASS_COUNT }, (_, sizeClass) => apf.records + sizeClass * RECORD_WORDS);
+/** The records of all classes, worker by worker. */
+function recordsIn(apf: Cursor): number[] {
+  return [...workersOf(apf.heap.u32, apf.control)].flatMap((worker) =>
+    Array.from({ length: CLASS_COUNT }, (_, sizeClass) => recordsOf(worker) + sizeClass * RECORD_WORDS),
+  );
+}
+
+/** The blocks in a superblock's list, as far as it leads from block to block. */
+function listedBlocks(u32: Uint32Array, descriptor: number): Set<number> {
+  const word = descriptor >>> 2;
+  const [base, size] = [u32[word + BASE]!, SIZES[u32[word + CLASS]!]!];
+  const listed = new Set<number>();
+  for (let ptr = u32[word + AVAIL]!; ptr !== 0 && !listed.has(ptr); ptr = u32[ptr >>> 2]!) {
+    if (ptr < base || ptr >= base + u32[word + CARVED]! * size || (ptr - base) % size !== 0) break;
+    listed.add(ptr);
+  }
+  return listed;
 }

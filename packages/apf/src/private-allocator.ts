@@ -20,6 +20,7 @@ import { releaseRetired } from "./superblocks.ts";
 import { fetch, giveBack } from "./transfers.ts";
 import { adjustLimit, pause, reportOf, resume, surplusBlocks, tick, type TunerReport, wantedBlocks } from "./tuner.ts";
 import { copyBytes, zeroBytes } from "./words.ts";
+import { workersOf } from "./workers.ts";
 
 // Local, because V8 folds a module's own constants into its code and reads imported ones at every use.
 const RECORD_OF_SIZE = RECORD_OF;
@@ -355,10 +356,10 @@ export class PrivateAllocator extends Cursor implements Allocator {
   destroy(): void {
     const u32 = this.expectAlive("destroy");
     const taken = takenBlocks(this);
+    const workers = [...workersOf(u32, this.control)];
     // What is left in the freed blocks makes every other cursor refuse.
     for (const map of mapBlocks(u32, this.control)) forget(u32, map);
-    const worker = u32[this.control + (CONTROL.offsets.worker >>> 2)]!;
-    u32.fill(0, worker >>> 2, (worker + WORKER.size) >>> 2);
+    for (const worker of workers) u32.fill(0, worker >>> 2, (worker + WORKER.size) >>> 2);
     u32.fill(0, this.control, this.control + CONTROL.size / 4);
     this.close();
     for (const block of taken) this.backing.free(block);

@@ -65,7 +65,7 @@ const IDLE_PAGES_MIN = 16;
 const IDLE_SHARE_SHIFT_BITS = 3;
 const COUNT_SHIFT_BITS = 2;
 /** A flag has a cache line of its own, which its neighbours in the owner's descriptor are not to share. */
-const FLAG_BYTES = 64;
+export const FLAG_BYTES = 64;
 
 /** Free blocks of a superblock, those never handed out included. */
 export function freeCount(u32: Uint32Array, descriptor: number): number {
@@ -177,7 +177,7 @@ function makeSuperblock(apf: Cursor, pages: number, sizeClass: number): number {
   const base = Math.ceil(block / PAGE_BYTES) * PAGE_BYTES;
   const isShared = (apf.heap.u32[control + FLAGS]! & FLAG.SHARED) !== 0;
   const shift = isShared ? markShift(sizeClass) : 0;
-  const markBytes = isShared ? FLAG_BYTES + ((pages * PAGE_BYTES) >>> shift) : 0;
+  const markBytes = isShared ? FLAG_BYTES + (((pages * PAGE_BYTES) >>> shift) + 3) : 0;
   const liveBytes = pages * PAGE_LIVE_WORDS * 4;
   keepInHand(apf.heap.u32, control, block, 0);
   const descriptor = backing.malloc(DESCRIPTOR_BYTES + liveBytes + markBytes);

@@ -9,6 +9,7 @@ import { RECORD_WORDS } from "../src/layout.ts";
 // An allocator keeps superblocks, which its heap takes for live.
 beforeEach(() => allowLive());
 
+const SHARED = { shared: true } as const;
 const made: ApfAllocator[] = [];
 const heaps = new Set<Heap>();
 
@@ -27,8 +28,15 @@ afterEach(() => {
   }
 });
 
+let areShared = false;
+
+/** From here on all heaps of these tests are shared ones. */
+export function inSharedHeaps(): void {
+  areShared = true;
+}
+
 export function heapOf(bytes: number = 1 << 20, maxBytes?: number): Heap {
-  const heap = new Heap(maxBytes === undefined ? { bytes } : { bytes, maxBytes });
+  const heap = new Heap({ bytes, ...(maxBytes === undefined ? {} : { maxBytes }), ...(areShared ? SHARED : {}) });
   heaps.add(heap);
   return heap;
 }
