@@ -16,11 +16,14 @@ import { nodeOf, Search, tableBytes } from "./a-star.ts";
 import { type Found, Puzzle } from "./puzzle.ts";
 
 const MEMBERS = 2;
-const RING_SLOTS = 4096;
+/** As many as a worker may send while the other one waits for a processor. */
+const RING_SLOTS = 32_768;
 /** Nodes that are expanded before a worker looks for mail. */
 const BATCH = 64;
 const NAP_MS = 1;
 const MAGAZINE_BLOCKS = 256;
+/** Who waits for a processor lets the other one run ahead, with boards that one search alone would not have met. */
+const SURPLUS = 1.5;
 /** No solution is that long. */
 const UNSOLVED = 255;
 
@@ -115,8 +118,13 @@ class Member extends Search {
   #send(child: Ptr, to: number): void {
     const ring = this.#ring(this.#member, to);
     const tail = this.#words[(ring + Ring.offsets.tail) >>> 2] ?? 0;
-    // While the other one's mail waits, so does ours.
-    while ((tail + 1) % RING_SLOTS === Atomics.load(this.#words, (ring + Ring.offsets.head) >>> 2)) this.#receive();
+    const head = (ring + Ring.offsets.head) >>> 2;
+    for (let found = Atomics.load(this.#words, head); (tail + 1) % RING_SLOTS === found;) {
+      // Full. The other one may be waiting for room in a ring to us.
+      this.#receive();
+      Atomics.wait(this.#words, head, found, NAP_MS);
+      found = Atomics.load(this.#words, head);
+    }
     Atomics.add(this.#words, this.#counter(Team.offsets.sent, this.#member), 1);
     this.#words[((ring + Ring.offsets.slots) >>> 2) + tail] = child;
     Atomics.store(this.#words, (ring + Ring.offsets.tail) >>> 2, (tail + 1) % RING_SLOTS);
@@ -137,6 +145,7 @@ class Member extends Search {
       }
       if (count === 0) continue;
       Atomics.store(this.#words, (ring + Ring.offsets.head) >>> 2, head);
+      Atomics.notify(this.#words, (ring + Ring.offsets.head) >>> 2);
       Atomics.add(this.#words, this.#counter(Team.offsets.received, this.#member), count);
     }
   }
@@ -176,10 +185,11 @@ export function searchAsMember(heap: SharedHeap, job: Job): Share {
 
 /** Finds a shortest solution by two workers. As `search` does, but that each counts its own boards. */
 export async function searchInTeam(puzzle: Puzzle, board: readonly number[], nodes: number): Promise<Found> {
-  const { size } = nodeOf(puzzle);
-  const bytes = nodes * (size + 21) + MEMBERS * tableBytes(shareOf(nodes)) + Team.size + (1 << 20);
+  const blockBytes = Math.ceil(nodeOf(puzzle).size / 16) * 16;
+  const room = Math.ceil(nodes * SURPLUS);
+  const bytes = room * (blockBytes + 5) + MEMBERS * tableBytes(shareOf(nodes)) + Team.size + (1 << 20);
   const heap = new Heap({ bytes, shared: true });
-  const pool = new Mempool(nodes * Math.ceil(size / 16) * 16, size, { backing: heap, magazine: MAGAZINE_BLOCKS });
+  const pool = new Mempool(room * blockBytes, blockBytes, { backing: heap, magazine: MAGAZINE_BLOCKS });
   const team = heap.calloc(1, Team.size);
   if (team === NULL) throw new Error("no room for the team");
   Team.set.best(heap, team, UNSOLVED);

@@ -1,5 +1,9 @@
 /** The README's code runs, and prints what its comments say. */
-import { readFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 
 import * as core from "@heapwright/core";
 import { expect, test } from "vitest";
@@ -35,29 +39,29 @@ test.each(blocks.map((code, i) => [i + 1, code]))("code %i", (_, code) => {
   expect(core.defaultHeap().stats().liveBlocks).toBe(before);
 });
 
-test("the workers' code runs in its two halves", () => {
-  const [, code = ""] = /```ts no-run\n([\s\S]*?)```/.exec(text) ?? [];
-  const [main = "", worker = ""] = code.split("// worker.js");
-  const roots: unknown[] = [];
-  const { Heap, NULL } = core;
-  function Spawning(): core.SharedHeap {
-    const heap = new Heap({ bytes: 1 << 24, shared: true });
-    heap.spawn = ((url: URL) => {
-      roots.push(heap, url);
-      return {};
-    }) as typeof heap.spawn;
-    return heap;
+test("the workers' code runs, in two files", () => {
+  const files = [...text.matchAll(/```js no-run\n\/\/ (\w+\.js)\n([\s\S]*?)```/g)];
+  expect(files.map(([, name]) => name)).toEqual(["main.js", "worker.js"]);
+  const folder = mkdtempSync(join(tmpdir(), "readme-"));
+  try {
+    for (const [, name = "", code = ""] of files) writeFileSync(`${folder}/${name}`, code);
+    writeFileSync(`${folder}/package.json`, '{ "type": "module" }');
+    const packages = fileURLToPath(new URL("../..", import.meta.url));
+    mkdirSync(`${folder}/node_modules/@heapwright`, { recursive: true });
+    for (const name of ["core", "mempool"]) symlinkSync(packages + name, `${folder}/node_modules/@heapwright/${name}`);
+    expect(execFileSync(process.execPath, [`${folder}/main.js`], { encoding: "utf8" })).toBe("1.5\n");
+  } finally {
+    rmSync(folder, { recursive: true });
   }
-  const run = (body: string, given: unknown): unknown =>
-    // oxlint-disable-next-line typescript/no-implied-eval -- the code of the README is what is tested
-    new Function("given", `const { Heap, Mempool, mempool_use, mempool_alloc } = given; ${body}`)(given);
-  const address = JSON.stringify(import.meta.url);
-  run(main.replace("import.meta.url", address), { ...mempool, Heap: Spawning });
-  expect(roots).toHaveLength(2);
-  const node = run(`${worker.replace("await Heap.spawned()", "Heap.spawned()")}; return node;`, {
-    ...mempool,
-    Heap: { spawned: () => roots[0] },
-  });
-  expect(node).not.toBe(NULL);
-  mempool.mempool_use(undefined)?.destroy();
+});
+
+test("the document's four conditions are in the section that says when not to use it", () => {
+  const [, section = ""] = /## When not to use it\n([\s\S]*?)\n## /.exec(text) ?? [];
+  const conditions = [...section.matchAll(/^\| (\d)\. (.+?) \|/gm)].map(([, number, words]) => `${number} ${words}`);
+  expect(conditions).toEqual([
+    "1 blocks of all around the same size",
+    "2 tens or hundreds of thousands of allocations and frees",
+    "3 memory that may be wasted for speed",
+    "4 a bound on the memory that will be needed",
+  ]);
 });

@@ -59,27 +59,31 @@ function expectWhole({ pool }: Made): void {
 
 for (const magazine of [0, 16]) {
   describe(`magazines of ${magazine}`, () => {
-    test("workers free each other's blocks, and nothing is lost", { timeout: 600_000 }, async () => {
-      const all = made(magazine);
-      const { heap, pool } = all;
-      const workers = await Promise.all([start(heap), start(heap), start(heap)]);
-      const seed = seedFromEnv();
-      for (let round = 0; round < runs(2); round += 1) {
-        const answers = await Promise.all(workers.map((worker, at) => work(worker, seed + round * 3 + at, COUNT)));
-        expect(answers.map(({ wrong }) => wrong)).toEqual([0, 0, 0]);
-        for (const { served } of answers) expect(served).toBeGreaterThan(COUNT / 8);
-        pool.check();
+    test(
+      "mempool_alloc, mempool_calloc, mempool_realloc, mempool_free, thread safe: yes: nothing is lost",
+      { timeout: 600_000 },
+      async () => {
+        const all = made(magazine);
+        const { heap, pool } = all;
+        const workers = await Promise.all([start(heap), start(heap), start(heap)]);
+        const seed = seedFromEnv();
+        for (let round = 0; round < runs(2); round += 1) {
+          const answers = await Promise.all(workers.map((worker, at) => work(worker, seed + round * 3 + at, COUNT)));
+          expect(answers.map(({ wrong }) => wrong)).toEqual([0, 0, 0]);
+          for (const { served } of answers) expect(served).toBeGreaterThan(COUNT / 8);
+          pool.check();
+          heap.check();
+        }
+        settle(all);
+        expect(pool.stats().liveBlocks).toBe(0);
+        await Promise.all(workers.map((worker) => worker.terminate()));
+        expectWhole(all);
+        pool.destroy();
         heap.check();
-      }
-      settle(all);
-      expect(pool.stats().liveBlocks).toBe(0);
-      await Promise.all(workers.map((worker) => worker.terminate()));
-      expectWhole(all);
-      pool.destroy();
-      heap.check();
-    });
+      },
+    );
 
-    test("workers die in the middle, and the pool goes on", { timeout: 600_000 }, async () => {
+    test("thread safe: yes: workers die in the middle, and the pool goes on", { timeout: 600_000 }, async () => {
       const all = made(magazine);
       const { heap, pool } = all;
       const seed = seedFromEnv();
