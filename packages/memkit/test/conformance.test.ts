@@ -75,9 +75,10 @@ describe("tests of the original", () => {
   });
 });
 
-describe("d: the table's error rows", () => {
-  const errno = <T>(result: T): [T, number] => [result, mem_errno()];
+/** A result with the number that says why. */
+const errno = <T>(result: T): [T, number] => [result, mem_errno()];
 
+describe("d: the table's error rows", () => {
   test("NULL", () => {
     const pool = poolOf(8);
     const { backing } = pool;
@@ -170,6 +171,21 @@ describe("d: the table's error rows", () => {
     report.mockRestore();
     heap.i32[(container.handle + 12) >>> 2] = 1;
     expect(pool.count).toBe(1);
+  });
+
+  test("a pool that has lost its array, and one that no heap could hold twice", () => {
+    const said: string[] = [];
+    const pool = poolOf(8, { report: (message) => said.push(message) });
+    const [array, capacity] = [16, 20].map((offset) => (pool.handle + offset) >>> 2) as [number, number];
+    const { u32 } = pool.heap;
+    const kept = u32[array]!;
+    u32[array] = 0;
+    expect(errno(grow_pool_capacity(pool))).toEqual([false, EFAULT]);
+    expect(said).toEqual([expect.stringContaining("grow: the pool has lost its array")]);
+    u32[array] = kept;
+    u32[capacity] = 2 ** 31;
+    expect(errno(grow_pool_capacity(pool))).toEqual([false, EOVERFLOW]);
+    u32[capacity] = 8;
   });
 
   test("errno is 0 after a call that did not fail", () => {
@@ -417,12 +433,38 @@ test("p: what is destroyed is wiped, as a view on the bytes shows", () => {
   const { heap } = pool;
   const ptr = allocated(pool, "secret_name", 64);
   const { data, handle } = ptr.container;
-  const { block } = ptr;
+  const { handle: block } = ptr;
   heap.u8.fill(255, data, data + 64);
   mem_pointer_destroy(ptr, pool);
   // The first 8 bytes of a free block are the heap's own.
   expect(bytesOf(heap, asPtr(handle + 8), 80)).toEqual(Array(80).fill(0));
   expect(bytesOf(heap, asPtr(block + 8), 40)).toEqual(Array(40).fill(0));
+});
+
+test("q: validation sees what the original's does, and orphans are no damage", () => {
+  const said: string[] = [];
+  const pool = poolOf(8, { report: (message) => said.push(message) });
+  const { container } = allocated(pool, "p", 64);
+  mem_pointer_destroy(allocated(pool, "q", 64), pool);
+  expect(errno(mem_pool_validate(pool))).toEqual([true, 0]);
+  const { u32 } = pool.heap;
+  const field = (offset: number): number => (pool.handle + offset) >>> 2;
+  const damages: [name: string, word: number, value: number][] = [
+    ["an array that is NULL with a capacity", field(16), 0],
+    ["a count above the capacity", field(24), 9],
+    ["a slot that is NULL", u32[field(16)]! >>> 2, 0],
+    ["a count of references below 0", (container.handle + 12) >>> 2, -1],
+    ["data of size 0", (container.handle + 8) >>> 2, 0],
+    ["a size without data", (container.handle + 8) >>> 2, 1 << 20],
+  ];
+  for (const [name, word, value] of damages) {
+    const kept = u32[word]!;
+    u32[word] = value;
+    said.length = 0;
+    expect([name, mem_pool_validate(pool), mem_errno(), said.length > 0]).toEqual([name, false, EFAULT, true]);
+    u32[word] = kept;
+  }
+  expect(errno(mem_pool_validate(pool))).toEqual([true, 0]);
 });
 
 test("r: destroying a pool frees what pointers refer to", () => {

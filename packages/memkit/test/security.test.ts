@@ -211,7 +211,7 @@ describe("arenas", () => {
     const mark = arena.mark();
     for (const size of SIZES) fill(size);
     arena.rewind(mark);
-    expect(Buffer.from(heap.u8).lastIndexOf(MARK)).toBeLessThan(mark);
+    expect(Buffer.from(heap.u8).lastIndexOf(marked)).toBeLessThan(mark);
     for (const size of SIZES) fill(size);
     arena.reset();
     expect(isAnywhere(heap, marked)).toBe(false);
