@@ -23,8 +23,8 @@ export default defineConfig(({ mode }) => ({
     passWithNoTests: true,
     maxWorkers: 2,
     // Limits for a machine that hangs, not for one that is slow.
-    testTimeout: mode === "long" ? 600_000 : 60_000,
-    hookTimeout: 60_000,
+    testTimeout: mode === "long" ? 900_000 : 240_000,
+    hookTimeout: 120_000,
     ...(mode === "long" && { env: { FC_RUNS: process.env["FC_RUNS"] ?? "10" } }),
     // Every block that is live when its test ends is a failure.
     ...(mode === "memory" && {

@@ -125,7 +125,7 @@ function checkQuickLists<B extends HeapBuffer>(heap: Malloc<B>, cached: number, 
   }
   holds(6, found === cached, `${cached} cached blocks, ${found} in quick lists`, heap.base);
   holds(6, u32[heap.largeHeldWord] === largeBytes, `large quick lists hold ${largeBytes} bytes`, heap.base);
-  holds(6, bytes <= footprint / 16, `quick lists hold ${bytes} of ${footprint} bytes`, heap.base);
+  holds(6, bytes <= footprint / 8, `quick lists hold ${bytes} of ${footprint} bytes`, heap.base);
 }
 
 /** Invariant 9. Agents that run change magazines meanwhile: what does not look the same each time is not judged. */

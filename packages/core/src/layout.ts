@@ -55,7 +55,7 @@
  *     maps and heads agree.
  *  6. Every CACHED block stands in the quick list of its span once, and nothing else does; each small one tells
  *     what its list holds from there on, and marks cover what is not empty; `largeHeld` is what the others hold; together
- *     they hold at most 1/16 of the footprint.
+ *     they hold at most 1/8 of the footprint.
  *  7. Conservation: live + cached + free + reserved spans == bytes between `first` and the end.
  *  8. No handed-out block ends above the footprint; the wilderness is the last block before the end.
  *  9. In a shared heap every HELD block is in just one magazine, that of its span, of a slot that is not FREE; nothing else

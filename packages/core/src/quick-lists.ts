@@ -1,6 +1,6 @@
 /**
  * Blocks that were given back and are kept whole, by size: what comes next of the same size costs a few loads and stores,
- * and merging is put off. They hold at most 1/16 of the footprint.
+ * and merging is put off. They hold at most 1/8 of the footprint.
  *
  * ```text
  *   quickLists[span / 8] -> ptr            ptr            ptr            small: spans below 1016, a list for each
@@ -13,7 +13,7 @@
  * `next` and `held` are the first two words of a CACHED payload. `held` tells what a small list holds, in bytes, without a
  * count that every pop would have to touch, and without a walk.
  *
- * Of the 1/16, large lists have 1/8, and what they hold is counted at each push and pop. Small lists have the rest: each
+ * Of the 1/8, large lists have 1/8, and what they hold is counted at each push and pop. Small lists have the rest: each
  * push takes from a budget, no pop gives back, and when the budget is used up the lists are counted. A list that is marked
  * has paid for its first block, so that one block that comes and goes costs no budget: it ends in 1, where one that is not
  * marked has 0 for a head.
@@ -41,7 +41,7 @@ const { CACHED } = STATE;
 const PAID = 1;
 const LARGE_LIST_MASK = 63;
 /** All lists hold at most the footprint shifted by this. */
-const SHARE_SHIFT_BITS = 4;
+const SHARE_SHIFT_BITS = 3;
 /** Large lists hold at most that shifted by this. */
 const LARGE_SHARE_SHIFT_BITS = 3;
 /** Small lists are full when what they may still hold is less than their limit shifted by this. */
@@ -52,7 +52,7 @@ export function listOf(span: number): number {
   return span < LARGE_SPAN_BYTES ? span >>> 3 : LARGE_LISTS + ((span >>> 3) & LARGE_LIST_MASK);
 }
 
-/** Whether the lists may hold more than 1/16 of the footprint shifted by `share`; 31 asks whether they hold anything. */
+/** Whether the lists may hold more than 1/8 of the footprint shifted by `share`; 31 asks whether they hold anything. */
 export function mayHold<B extends HeapBuffer>(heap: Malloc<B>, share: number): boolean {
   const u32 = heap.words;
   const held = smallLimit(heap) - u32[heap.budgetWord]! + u32[heap.largeHeldWord]!;

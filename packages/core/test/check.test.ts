@@ -135,7 +135,7 @@ const damages: Record<number, Damage[]> = {
       () => (poke(quickListOf(56), get(quickListOf(48))), poke(quickListOf(48), 0)),
     ],
     ["a list that holds something is not marked", () => poke(superblock("quickMap"), 0)],
-    ["quick lists hold more than 1/16 of the footprint", () => cacheTooMuch()],
+    ["quick lists hold more than 1/8 of the footprint", () => cacheTooMuch()],
   ],
   8: [
     ["a live block ends above the footprint", () => poke(superblock("footprint"), high - 8)],

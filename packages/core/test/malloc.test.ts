@@ -335,7 +335,7 @@ describe("free memory", () => {
     }
   });
 
-  it("in quick lists is at most 1/16 of the footprint, all through a random run", () => {
+  it("in quick lists is at most 1/8 of the footprint, all through a random run", () => {
     const seed = seedFromEnv();
     const next = random(seed);
     const heap = new Heap({ bytes: 1 << 20 });
@@ -357,7 +357,7 @@ describe("free memory", () => {
       for (const { size, state } of heap.blocks()) if (state === "cached") cached += size + HEADER_BYTES;
       most = Math.max(most, cached / heap.stats().footprint);
     }
-    expect(most, `seed ${seed}`).toBeLessThanOrEqual(1 / 16);
+    expect(most, `seed ${seed}`).toBeLessThanOrEqual(1 / 8);
     // Otherwise nothing was proved.
     expect(most, `seed ${seed}`).toBeGreaterThan(1 / 64);
     heap.check();
