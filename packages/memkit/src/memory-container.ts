@@ -185,6 +185,8 @@ function make(address: unknown, size: unknown, backing: Allocator, options: Back
     reportOom(rounded);
     throw outOfMemory(call, rounded);
   }
-  backing.heap.u64[container >>> 3] = address;
+  const { u32 } = backing.heap;
+  u32[container >>> 2] = Number(address & 0xffff_ffffn);
+  u32[(container >>> 2) + 1] = Number(address / 0x1_0000_0000n);
   return container;
 }

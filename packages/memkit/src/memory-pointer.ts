@@ -185,8 +185,9 @@ export class MemoryPointer {
     const shift = u32[this.word + NAME_BYTES]! >>> ALIGNMENT_SHIFT_BITS;
     const options = { backing: this.backing, ...(shift === 0 ? {} : { alignment: 2 ** shift }) };
     const other = new MemoryPointer(name, 0, options);
-    owner.retain(held);
+    // In this order: who dies in between leaves no count that nobody gives up.
     hold(other, held, owner);
+    owner.retain(held);
     return other;
   }
 
