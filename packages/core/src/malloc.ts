@@ -15,7 +15,7 @@ import { ALIGNMENT_SHIFT_BITS, SUPERBLOCK } from "./layout.ts";
 import { badCount, badSize, corrupt, isCount, refusal } from "./misuse.ts";
 import { copyWords, zeroWords } from "./payload.ts";
 import { asPtr, type Block, NULL, type Ptr } from "./ptr.ts";
-import { flush, LARGE_SPAN_BYTES, mayHold, popLarge, pushLarge, pushSmall } from "./quick-lists.ts";
+import { flush, giveBack, mayHold, popLarge } from "./quick-lists.ts";
 import { clearStart, isStart } from "./start-bits.ts";
 import { type HeapBuffer, Views } from "./views.ts";
 
@@ -151,10 +151,10 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
         const list = this.quickLists + (tag >>> 3);
         const first = u32[list]!;
         let held = tag - LIVE;
-        if (first === 0) return this.#freeSlowly(ptr);
+        if (first === 0) return giveBack(this, ptr);
         if (first !== PAID) {
           const left = (u32[this.budgetWord]! - held) | 0;
-          if (left < 0) return this.#freeSlowly(ptr);
+          if (left < 0) return giveBack(this, ptr);
           u32[this.budgetWord] = left;
           held += u32[(first >>> 2) + 1]!;
         }
@@ -165,15 +165,7 @@ export class Malloc<B extends HeapBuffer = HeapBuffer> extends Views<B> {
         return;
       }
     }
-    this.#freeSlowly(ptr);
-  }
-
-  /** Frees what no quick list takes at once, and refuses what is no live block. */
-  #freeSlowly(ptr: Ptr): void {
-    if (ptr === NULL) return;
-    const span = this.liveSpan("free", ptr);
-    if (span < LARGE_SPAN_BYTES) pushSmall(this, ptr, span);
-    else pushLarge(this, ptr, span);
+    giveBack(this, ptr);
   }
 
   /**

@@ -25,7 +25,7 @@
 import { HEADER_BYTES, setTag, spanOf, STATE, stateOf } from "./boundary-tag.ts";
 import type { Malloc } from "./malloc.ts";
 import { corrupt } from "./misuse.ts";
-import type { Block, Ptr } from "./ptr.ts";
+import { type Block, NULL, type Ptr } from "./ptr.ts";
 import type { HeapBuffer } from "./views.ts";
 
 /** Spans from here on are large. */
@@ -60,32 +60,55 @@ export function mayHold<B extends HeapBuffer>(heap: Malloc<B>, share: number): b
 }
 
 /**
- * Puts a small block on its list, whatever that takes: marks the list; and when the budget is used up, counts what the
- * lists hold and merges a quarter of it where they are full.
+ * Frees a block that free() does not put on its list itself; `NULL` does nothing. A small one that finds its list unmarked
+ * marks it; one that finds the budget used up has what the lists hold counted, and a quarter of it merged where they are
+ * full. A large one goes on its list while there is room. What is on no list then is merged.
+ *
+ * It is one function, and longer than V8 inlines, so that V8 inlines what it calls, and has room for malloc() and free()
+ * where these are called.
+ *
+ * @throws HeapError for what is no live block, with nothing changed
  */
-export function pushSmall<B extends HeapBuffer>(heap: Malloc<B>, ptr: Ptr, span: number): void {
+export function giveBack<B extends HeapBuffer>(heap: Malloc<B>, ptr: Ptr): void {
+  if (ptr === NULL) return;
+  const span = heap.liveSpan("free", ptr);
   const u32 = heap.words;
-  if (u32[heap.budgetWord]! < span && !refill(heap, span)) return heap.release("free", (ptr - HEADER_BYTES) as Block);
-  u32[heap.budgetWord]! -= span;
+  const word = ptr >>> 2;
+  if (span >= LARGE_SPAN_BYTES) {
+    const held = u32[heap.largeHeldWord]! + span;
+    if (held > limitOf(heap) >>> LARGE_SHARE_SHIFT_BITS) return heap.release("free", (ptr - HEADER_BYTES) as Block);
+    const head = heap.quickLists + LARGE_LISTS + ((span >>> 3) & LARGE_LIST_MASK);
+    u32[word - 1] = span | CACHED;
+    u32[word] = u32[head]!;
+    u32[head] = ptr;
+    u32[heap.largeHeldWord] = held;
+    return;
+  }
+  let left = u32[heap.budgetWord]!;
+  if (left < span) {
+    // The budget is what the small lists may still hold.
+    const limit = smallLimit(heap);
+    let held = thinOut(heap, 0);
+    if (held + span > limit - (limit >>> SLACK_SHIFT_BITS)) held = thinOut(heap, 1);
+    left = limit - held;
+    u32[heap.budgetWord] = left;
+    if (left < span) return heap.release("free", (ptr - HEADER_BYTES) as Block);
+  }
   const list = span >>> 3;
+  const head = heap.quickLists + list;
+  const first = u32[head]!;
+  if (first > PAID && (u32[(first >>> 2) - 1]! | 0) !== (span | CACHED)) throw corrupt("free", first);
+  u32[heap.budgetWord] = left - span;
   u32[heap.quickMap + (list >>> 5)]! |= 1 << list;
-  const first = u32[heap.quickLists + list]!;
-  setTag(u32, ptr - HEADER_BYTES, span, CACHED);
-  u32[ptr >>> 2] = first === 0 ? PAID : first;
-  u32[(ptr >>> 2) + 1] = first <= PAID ? span : u32[(first >>> 2) + 1]! + span;
-  u32[heap.quickLists + list] = ptr;
-}
-
-/** Puts a large block on its list while there is room for it, and merges it otherwise. */
-export function pushLarge<B extends HeapBuffer>(heap: Malloc<B>, ptr: Ptr, span: number): void {
-  const u32 = heap.words;
-  const held = u32[heap.largeHeldWord]! + span;
-  if (held > limitOf(heap) >>> LARGE_SHARE_SHIFT_BITS) return heap.release("free", (ptr - HEADER_BYTES) as Block);
-  const head = heap.quickLists + LARGE_LISTS + ((span >>> 3) & LARGE_LIST_MASK);
-  setTag(u32, ptr - HEADER_BYTES, span, CACHED);
-  u32[ptr >>> 2] = u32[head]!;
+  u32[word - 1] = span | CACHED;
+  if (first > PAID) {
+    u32[word] = first;
+    u32[word + 1] = u32[(first >>> 2) + 1]! + span;
+  } else {
+    u32[word] = PAID;
+    u32[word + 1] = span;
+  }
   u32[head] = ptr;
-  u32[heap.largeHeldWord] = held;
 }
 
 /** Takes a large block of just this span, which is LIVE then; 0 when its list does not begin with one. */
@@ -113,16 +136,6 @@ export function flush<B extends HeapBuffer>(heap: Malloc<B>): void {
       heap.release("malloc", (ptr - HEADER_BYTES) as Block);
     }
   }
-}
-
-/** Makes the budget what the small lists may still hold. False when that is less than `span`. */
-function refill<B extends HeapBuffer>(heap: Malloc<B>, span: number): boolean {
-  const limit = smallLimit(heap);
-  let held = thinOut(heap, 0);
-  if (held + span > limit - (limit >>> SLACK_SHIFT_BITS)) held = thinOut(heap, 1);
-  const left = limit - held;
-  heap.words[heap.budgetWord] = left;
-  return span <= left;
 }
 
 /**

@@ -15,7 +15,7 @@ const EXPLORATIONS: readonly Exploration[] = [
   { name: "refill, a receiver dies", play: refill("receiver"), budget: { preemptions: 1, kills: 1 }, floor: 4000 },
   { name: "refill, nobody dies", play: refill("sender"), budget: { preemptions: 3, wakes: 1 }, floor: 10_000 },
   { name: "flush", play: flush, budget: { preemptions: 1, kills: 1 }, floor: 2000 },
-  { name: "flush, nobody dies", play: flush, budget: { preemptions: 3, wakes: 1 }, floor: 500 },
+  { name: "flush, nobody dies", play: flush, budget: { preemptions: 3, wakes: 1 }, floor: 400 },
   { name: "growth", play: growth, budget: { preemptions: 1, kills: 1, lags: 1 }, floor: 1500 },
   { name: "growth, nobody dies", play: growth, budget: { preemptions: 3, wakes: 1, lags: 1 }, floor: 3000 },
 ];
