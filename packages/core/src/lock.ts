@@ -27,7 +27,11 @@ export type Acquired = "acquired" | "owner-died";
 
 /** What a lock protects. */
 export interface Guarded {
-  /** Sees, right after the lock was taken, what others have changed, and repairs what a dead holder left. */
+  /**
+   * Sees, right after the lock was taken, what others have changed, and repairs what a dead holder left.
+   *
+   * @internal As in the classes that have it: the declarations of a build must agree.
+   */
   catchUp(): void;
 }
 
