@@ -4,7 +4,7 @@
  * @module
  */
 import type { BlockCosts } from "./block-costs.ts";
-import type { Failure, Started, Timing } from "./child.ts";
+import type { Failure, Garbage, Started, Timing } from "./child.ts";
 import type { Verification } from "./replay.ts";
 
 /** @returns whether `answer` says why there is none */
@@ -20,6 +20,11 @@ export function isTiming(answer: unknown): answer is Timing {
 /** @returns whether `answer` is what `blocks` gives */
 export function isBlockCosts(answer: unknown): answer is BlockCosts {
   return hasNumbers(answer, ["jsHeap", "resident"]) && "distance" in answer;
+}
+
+/** @returns whether `answer` is what `garbage` gives */
+export function isGarbage(answer: unknown): answer is Garbage {
+  return hasNumbers(answer, ["bytes"]);
 }
 
 /** @returns whether `answer` is what `start` gives */

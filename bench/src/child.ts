@@ -6,12 +6,14 @@
  *     micro <work>               null; makes a small load ready
  *     verify <milliseconds>      a Verification of the trace; not in a process that also times
  *     run <milliseconds>         a Timing of what has been made ready
+ *     garbage <passes>           bytes of the JavaScript heap taken per operation, between two collections
  *     blocks <size>              BlockCosts; in a process that does nothing else
  *     start <size>               microseconds from before the allocator is imported to after its first block; likewise
  *
  * @module
  */
 import { createInterface } from "node:readline";
+import { getHeapStatistics } from "node:v8";
 
 import type { Subject } from "./adapter.ts";
 import { type BlockCosts, blockCostsOf, loadOfBlocks } from "./block-costs.ts";
@@ -33,6 +35,12 @@ export interface Timing {
   /** Per operation, of all processors and all threads: with the garbage collector's and the compiler's. */
   readonly cpuNanoseconds: number;
   readonly passes: number;
+}
+
+/** What `garbage` answers. */
+export interface Garbage {
+  /** Per operation. */
+  readonly bytes: number;
 }
 
 /** What `start` answers. */
@@ -71,6 +79,14 @@ async function micro(command: string): Promise<null> {
 function verify(milliseconds: number): Verification {
   if (replayed === undefined) throw new Error("verify: no trace loaded");
   return verifyPass(replayed.subject, replayed.trace, milliseconds);
+}
+
+/** A process without room for it in the young generation collects meanwhile, and tells less. */
+function garbage(passes: number): Garbage {
+  if (work === undefined) throw new Error("garbage: nothing made ready");
+  const before = getHeapStatistics().used_heap_size;
+  for (let i = 0; i < passes; i++) work.pass();
+  return { bytes: (getHeapStatistics().used_heap_size - before) / (passes * work.operations) };
 }
 
 async function blocks(size: number): Promise<BlockCosts> {
@@ -116,6 +132,8 @@ function obey(line: string): unknown {
       return micro(line);
     case "verify":
       return verify(Number(argument));
+    case "garbage":
+      return garbage(Number(argument));
     case "blocks":
       return blocks(Number(argument));
     case "start":
