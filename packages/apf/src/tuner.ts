@@ -74,9 +74,9 @@ const MIN_LEFT = 8;
 const MAX_LEFT = 4000;
 /** A demand is not met beyond that, so that the cache has slots for what the rules let it hold. */
 const MAX_DEMAND_BLOCKS = (MAX_CACHED_BLOCKS - 1) / 2;
-/** What a cache may hold without a curve, and what is fetched at most: so many bytes, or half of what its class has. */
+/** What a cache may hold without a curve, and what is fetched at most: so many bytes, or a quarter of what its class has. */
 const CACHE_BYTES = 16_384;
-const CACHE_SHARE_SHIFT_BITS = 1;
+const CACHE_SHARE_SHIFT_BITS = 2;
 /** What is fetched at a time without a curve, in blocks and bytes. */
 const FIRST_FETCH_BLOCKS = 64;
 const FIRST_FETCH_BYTES = 2048;
