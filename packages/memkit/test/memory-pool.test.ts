@@ -1,4 +1,4 @@
-import { Heap, type HeapErrorCode } from "@heapwright/core";
+import { type HeapErrorCode } from "@heapwright/core";
 import { expect, test } from "vitest";
 
 import { mem_errno, mem_pool_destroy, mem_pool_init, MemoryContainer, MemoryPool } from "../src/index.ts";
@@ -155,11 +155,13 @@ test("errors of classes carry C's number, too", () => {
       return (error as { errno?: number }).errno;
     }
   };
-  const backing = new Heap({ bytes: 1 << 16 });
+  const backing = heapOf();
+  const pool = poolOf(8, { backing });
+  const loose = keep(new MemoryContainer(1n, 8, { backing }));
   expect(numberOf(() => new MemoryPool(-1, { backing }))).toBe(22);
   expect(numberOf(() => new MemoryContainer(1n, 2 ** 32 - 1, { backing }))).toBe(75);
   const before = mem_errno();
-  expect(numberOf(() => new MemoryPool(8, { backing }).remove(new MemoryContainer(1n, 8, { backing })))).toBe(2);
+  expect(numberOf(() => pool.remove(loose))).toBe(2);
   // The classes leave mem_errno alone.
   expect(mem_errno()).toBe(before);
 });

@@ -1,19 +1,20 @@
-import { asPtr, Heap } from "@heapwright/core";
-import { expect, test } from "vitest";
+import { asPtr, Heap, type Ptr } from "@heapwright/core";
+import { afterEach, beforeEach, expect, test } from "vitest";
 
 import { copy, isZero, wipe } from "../src/wipe.ts";
 
 const BYTES = 2048;
 
-function filled(): { heap: Heap; block: number } {
-  const heap = new Heap({ bytes: 1 << 16 });
-  const block = heap.malloc(BYTES);
+let heap: Heap;
+let block: Ptr;
+beforeEach(() => {
+  heap = new Heap({ bytes: 1 << 16 });
+  block = heap.malloc(BYTES);
   heap.u8.fill(255, block, block + BYTES);
-  return { heap, block };
-}
+});
+afterEach(() => heap.free(block));
 
 test("exactly the bytes between are zeroed, whatever their number", () => {
-  const { heap, block } = filled();
   for (let bytes = 0; bytes <= 1200; bytes += 8) {
     for (const from of [block, block + 8, block + 56]) {
       wipe(heap, from, from + bytes);
@@ -27,7 +28,6 @@ test("exactly the bytes between are zeroed, whatever their number", () => {
 });
 
 test("zeroing happens each time, also when it has been compiled and its result is never read", () => {
-  const { heap, block } = filled();
   for (const bytes of [64, 512, 520]) {
     for (let i = 0; i < 20_000; i += 1) wipe(heap, block, block + bytes);
     let missed = 0;
@@ -41,7 +41,6 @@ test("zeroing happens each time, also when it has been compiled and its result i
 });
 
 test("copies are exact, whatever their number", () => {
-  const { heap, block } = filled();
   for (let bytes = 0; bytes <= 800; bytes += 8) {
     heap.u8.fill(0, block, block + BYTES);
     for (let i = 0; i < bytes; i += 1) heap.u8[block + i] = (i % 251) + 1;
@@ -52,7 +51,6 @@ test("copies are exact, whatever their number", () => {
 });
 
 test("one byte that is not 0 is seen", () => {
-  const { heap, block } = filled();
   wipe(heap, block, block + 72);
   expect(isZero(heap, block, block + 72)).toBe(true);
   expect(isZero(heap, block, block + 80)).toBe(false);
