@@ -279,13 +279,14 @@ export function mendEntries(u32: Uint32Array, control: number): void {
   for (const [address, entry] of entriesOf(u32, control)) {
     if (address < end) continue;
     const descriptor = u32[entry + SUPERBLOCK_WORD]!;
-    if (descriptor === 0) continue;
     const word = descriptor >>> 2;
-    if (u32[word + BASE] === address) {
+    if (descriptor !== 0 && u32[word + BASE] === address) {
       end = address + u32[word + PAGES]! * PAGE_BYTES;
       mapSuperblock(u32, control, descriptor, u32[word + OWNER]! || classlessRecord(u32, control));
     } else {
+      const large = descriptor === 0 ? u32[entry + LARGE_WORD]! : 0;
       clearEntry(u32, control, u32[control + TABLE]!, address >>> PAGE_SHIFT_BITS);
+      u32[entry + LARGE_WORD] = large;
     }
   }
 }

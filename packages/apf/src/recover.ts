@@ -6,13 +6,14 @@
  */
 import { asPtr, NULL, type Ptr } from "@heapwright/core";
 
-import { MAX_CACHED_BLOCKS } from "./caches.ts";
+import { MAX_CACHED_BLOCKS, stackBlocks } from "./caches.ts";
 import type { Cursor } from "./cursor.ts";
 import { ANCHOR_STATE, CONTROL, FLAG, PAGE_LIVE_WORDS, RECORD, RECORD_WORDS, SUPERBLOCK, WORKER } from "./layout.ts";
 import { gatherAll, hintAt } from "./marks.ts";
 import { follow, largeAt, largeBlocksOf, liveBias, mapSuperblock, mendEntries, superblocksOf } from "./page-map.ts";
 import { SIZES, superblockBytes } from "./size-classes.ts";
 import { dropInHand, freeCount, linkAll, linkPartial, retire, unlinkPartial } from "./superblocks.ts";
+import { clockOf, restart, tunerBlocks } from "./tuner.ts";
 import {
   agentsOf,
   ALL_RECORDS_WORDS,
@@ -42,11 +43,10 @@ const LIVE_BITS = SUPERBLOCK.size >>> 2;
 const END = RECORD.offsets.end >>> 2;
 const STACK = RECORD.offsets.stack >>> 2;
 const CAPACITY = RECORD.offsets.capacity >>> 2;
+const DUE = RECORD.offsets.due >>> 2;
 const LIMIT = RECORD.offsets.limit >>> 2;
 const PARTIAL = RECORD.offsets.partial >>> 2;
 const HELD_PAGES = RECORD.offsets.pages >>> 2;
-const TUNER = RECORD.offsets.tuner >>> 2;
-const FETCHES = RECORD.offsets.fetches >>> 2;
 const LARGE = RECORD.offsets.large >>> 2;
 const ALL = RECORD.offsets.all >>> 2;
 const FLAGS = CONTROL.offsets.flags >>> 2;
@@ -103,26 +103,20 @@ function countLarge(u32: Uint32Array, control: number, records: number): void {
 }
 
 /**
- * A worker's lists, from its superblocks: all blocks that nobody holds are free, also those that lay in its caches. Its tuners
- * begin anew.
+ * A worker's lists, from its superblocks: all blocks that nobody holds are free, also those that lay in its caches. Its
+ * tuners begin anew.
  */
 export function rebuildWorker(apf: Cursor, worker: Ptr): void {
   const { u32 } = apf.heap;
   const records = recordsOf(worker);
-  dropTuners(apf, records);
-  for (let record = records; record < records + ALL_RECORDS_WORDS; record += RECORD_WORDS) {
-    emptyCache(apf, record, emptyEnd(worker));
-    u32[record + PARTIAL] = 0;
-    u32[record + ALL] = 0;
-    u32[record + HELD_PAGES] = 0;
-  }
-  const empty: number[] = [];
+  empty(apf, worker);
+  const unused: number[] = [];
   for (const descriptor of superblocksOf(u32, apf.control)) {
     const record = u32[(descriptor >>> 2) + OWNER]!;
-    if ((record - records) >>> 0 < ALL_RECORDS_WORDS && settle(apf, descriptor, record)) empty.push(descriptor);
+    if ((record - records) >>> 0 < ALL_RECORDS_WORDS && settle(apf, descriptor, record)) unused.push(descriptor);
   }
   setBroken(u32, worker, false);
-  for (const descriptor of empty) retireSettled(apf, descriptor);
+  for (const descriptor of unused) retireSettled(apf, descriptor);
 }
 
 /** Gives a superblock whose owner is interrupted or gone its list, and files it. Whether all its blocks are free. */
@@ -160,22 +154,17 @@ function adoptFrom(apf: Cursor, worker: Ptr): void {
   const { control, common } = apf;
   const { u32, i32 } = apf.heap;
   const records = recordsOf(worker);
-  const empty: number[] = [];
+  const unused: number[] = [];
   for (const descriptor of superblocksOf(u32, control)) {
     const at = u32[(descriptor >>> 2) + OWNER]! - records;
     if (at >>> 0 >= ALL_RECORDS_WORDS) continue;
     Atomics.store(i32, (descriptor >>> 2) + OWNER, common + at);
     mapSuperblock(u32, control, descriptor, common + at);
-    if (settle(apf, descriptor, common + at)) empty.push(descriptor);
+    if (settle(apf, descriptor, common + at)) unused.push(descriptor);
   }
-  for (const descriptor of empty) retireSettled(apf, descriptor);
-  dropTuners(apf, records);
-  for (let record = records; record < records + ALL_RECORDS_WORDS; record += RECORD_WORDS) {
-    const stack = asPtr(u32[record + STACK]!);
-    u32.fill(0, record, record + RECORD_WORDS);
-    u32[record + END] = emptyEnd(worker);
-    apf.backing.free(stack);
-  }
+  for (const descriptor of unused) retireSettled(apf, descriptor);
+  // Slots and tuners are the next agent's that takes the worker.
+  empty(apf, worker);
   vacate(u32, worker);
 }
 
@@ -187,11 +176,15 @@ export function makePrivate(apf: Cursor): void {
   repairCommon(apf);
   adoptLeft(apf, () => false);
   for (let at = 0; at < ALL_RECORDS_WORDS; at += RECORD_WORDS) gatherAll(apf, apf.common + at);
-  const agents = [...agentsOf(u32, control)];
+  const left = [...agentsOf(u32, control)].flatMap((worker) => [
+    ...stackBlocks(u32, recordsOf(worker)),
+    ...tunerBlocks(u32, recordsOf(worker)),
+    worker,
+  ]);
   u32[(apf.common - (WORKER.offsets.records >>> 2) + (WORKER.offsets.next >>> 2)) | 0] = 0;
   u32[control + BUSY] = 0;
   u32[control + FLAGS]! &= ~FLAG.SHARED;
-  for (const worker of agents) apf.backing.free(worker);
+  for (const block of left) apf.backing.free(block);
 }
 
 function retireSettled(apf: Cursor, descriptor: number): void {
@@ -230,23 +223,25 @@ function relist(apf: Cursor, descriptor: number): void {
   u32[word + ANCHOR_WORD] = (free << COUNT_SHIFT_BITS) | (free === 0 ? ANCHOR_STATE.FULL : ANCHOR_STATE.PARTIAL);
 }
 
-/** Leaves a cache its slots, as many as there are. */
-function emptyCache(apf: Cursor, record: number, none: number): void {
+/** Leaves a worker its caches' slots, as many as there are, and nothing in them and in its lists. */
+function empty(apf: Cursor, worker: Ptr): void {
   const { u32 } = apf.heap;
-  const stack = u32[record + STACK]!;
-  u32[record] = 0;
-  u32[record + LIMIT] = 0;
-  u32[record + END] = stack === NULL ? none : (stack >>> 2) + 1;
-  u32[record + CAPACITY] =
-    stack === NULL ? 0 : Math.min(MAX_CACHED_BLOCKS, (apf.backing.usableSize(asPtr(stack)) >>> 2) - 1);
+  const records = recordsOf(worker);
+  for (let record = records; record < records + ALL_RECORDS_WORDS; record += RECORD_WORDS) {
+    const stack = u32[record + STACK]!;
+    u32[record + DUE] = clockOf(u32, record);
+    u32[record] = 0;
+    u32[record + LIMIT] = 0;
+    u32[record + END] = stack === NULL ? emptyEnd(worker) : (stack >>> 2) + 1;
+    u32[record + CAPACITY] = stack === NULL ? 0 : slotsOf(apf, stack);
+    u32[record + PARTIAL] = 0;
+    u32[record + ALL] = 0;
+    u32[record + HELD_PAGES] = 0;
+    restart(u32, record);
+  }
 }
 
-function dropTuners(apf: Cursor, records: number): void {
-  const { u32 } = apf.heap;
-  for (let record = records; record < records + ALL_RECORDS_WORDS; record += RECORD_WORDS) {
-    const tuner = u32[record + TUNER]!;
-    u32[record + TUNER] = 0;
-    u32[record + FETCHES] = 0;
-    apf.backing.free(asPtr(tuner));
-  }
+/** Blocks that a stack has slots for: its record may have been cut short of it. */
+function slotsOf(apf: Cursor, stack: number): number {
+  return Math.min(MAX_CACHED_BLOCKS, (apf.backing.usableSize(asPtr(stack)) >>> 2) - 1);
 }

@@ -139,9 +139,10 @@ function markShift(sizeClass: number): number {
 
 /**
  * Notes what an agent has in hand that is reachable from nowhere, so that its death loses the block only that it is just
- * being given, or giving back.
+ * being given, or giving back. A block without a descriptor is in no superblock at each instant.
  */
 function keepInHand(u32: Uint32Array, control: number, block: number, descriptor: number): void {
+  if (block === 0) u32[control + IN_HAND] = 0;
   u32[control + IN_HAND + 1] = descriptor;
   u32[control + IN_HAND] = block;
 }
@@ -152,11 +153,16 @@ export function dropInHand(apf: Cursor): void {
   const { u32 } = apf.heap;
   const block = u32[control + IN_HAND]!;
   const descriptor = u32[control + IN_HAND + 1]!;
-  keepInHand(u32, control, block, 0);
-  const isKnown = descriptor !== 0 && superblockAt(u32, control, u32[(descriptor >>> 2) + BASE]!) === descriptor;
-  if (!isKnown && descriptor !== 0) backing.free(asPtr(descriptor));
+  const isKnown =
+    descriptor === 0
+      ? largeAt(u32, control, block) >= 0
+      : superblockAt(u32, control, u32[(descriptor >>> 2) + BASE]!) === descriptor;
+  if (!isKnown && descriptor !== 0) {
+    keepInHand(u32, control, block, 0);
+    backing.free(asPtr(descriptor));
+  }
   keepInHand(u32, control, 0, 0);
-  if (!isKnown && largeAt(u32, control, block) < 0) backing.free(asPtr(block));
+  if (!isKnown) backing.free(asPtr(block));
 }
 
 /** Does something while a block is in hand. */

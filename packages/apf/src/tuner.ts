@@ -68,6 +68,7 @@ const LEFT_SHIFT_BITS = 13;
 const LEFT_MASK = 0xfff;
 /** Steps of a burst at most. */
 const MAX_STEPS = 64;
+const TUNER_WORDS = LEVELS + 3 * MAX_STEPS;
 /** The limit is looked at again after the window shifted by this, and at least and at most so many allocations. */
 const LOOK_SHIFT_BITS = 3;
 const MIN_LEFT = 8;
@@ -273,13 +274,20 @@ function blocksIn(bytes: number, sizeClass: number, most: number): number {
 
 /** Makes a tuner, which begins with a burst. Without room for it there is none. */
 function make(apf: Cursor, record: number): void {
-  const words = LEVELS + 3 * MAX_STEPS;
-  const block = apf.backing.malloc(words * 4);
+  const block = apf.backing.malloc(TUNER_WORDS * 4);
   if (block === NULL) return;
   const { u32 } = apf.heap;
-  u32.fill(0, block >>> 2, (block >>> 2) + words);
+  u32.fill(0, block >>> 2, (block >>> 2) + TUNER_WORDS);
   u32[record + TUNER] = block;
   beginBurst(apf, u32, record, block >>> 2);
+}
+
+/** Makes a tuner whose class has lost its cache begin anew with the next allocation. */
+export function restart(u32: Uint32Array, record: number): void {
+  const tuner = u32[record + TUNER]! >>> 2;
+  if (tuner === 0) return;
+  u32.fill(0, tuner, tuner + TUNER_WORDS);
+  u32[tuner + END] = clockOf(u32, record);
 }
 
 /** Stops the clocks of all classes. */
