@@ -22,6 +22,24 @@ test("two objects over one allocator are the same allocator, whichever grows it"
   expect(apf.stats().liveBlocks).toBe(0);
 });
 
+test("large blocks go to and come from a page map that another object has replaced meanwhile", () => {
+  const backing = heapOf(1 << 25);
+  const apf = apfOf({ backing });
+  const twin = ApfAllocator.attach(backing, apf.handle);
+  const sizes = [2049, 3000, 2500, 4000, 20_000];
+  const early = Array.from({ length: 20 }, (_, i) => got(apf.malloc(sizes[i % 5]!)));
+  for (const ptr of early.splice(0, 10)) twin.free(ptr);
+  // The map speaks of the first pages only: this one replaces it.
+  const far = got(twin.malloc(8_000_000));
+  const late = Array.from({ length: 10 }, (_, i) => got(apf.malloc(sizes[i % 5]!)));
+  expect(Math.min(...late)).toBeLessThan(Math.min(...early));
+  apf.check();
+  const further = Array.from({ length: 10 }, () => got(twin.malloc(900_000)));
+  for (const ptr of [...early, ...late, far, ...further]) apf.free(ptr);
+  for (const ptr of [...early, ...late]) expect(() => apf.free(ptr)).toThrow(code("ERR_DOUBLE_FREE"));
+  expect(twin.stats().liveBlocks).toBe(0);
+});
+
 test("an image holds the allocator, found by name", () => {
   const heap = new Heap({ bytes: 1 << 18 });
   const apf = new ApfAllocator({ backing: heap });
