@@ -302,6 +302,20 @@ describe.each(Object.entries(FUNCTIONS))("%s", (name, { kinds, args, nulls = {},
   }
 });
 
+test.each(Object.entries(FUNCTIONS))(
+  "%s, given what it can use, succeeds, and errno is 0",
+  (name, { args, failure }) => {
+    const given = args(fixture());
+    api.grow_pool_capacity(null);
+    expect(mem_errno()).toBe(EINVAL);
+    const result = call(name, given);
+    expect(mem_errno()).toBe(0);
+    expect(result === failure).toBe(failure === undefined);
+    if (result instanceof MemoryPointer || result instanceof MemoryContainer || result instanceof MemoryArena)
+      keep(result);
+  },
+);
+
 /** Functions whose number is a size or a capacity; a hint may be anything. */
 const SIZED = Object.entries(FUNCTIONS).filter(
   ([name, { kinds }]) => kinds.includes("number") && name !== "mem_pointer_create",

@@ -51,6 +51,10 @@ test.each(blocks.map((code, i) => [i + 1, code]))("sample %i", (_, code) => {
   expect(core.defaultHeap().stats().liveBlocks).toBe(before);
 });
 
+test("it speaks of all that the package exports", () => {
+  expect(Object.keys(memkit).filter((name) => !new RegExp(`\\b${name}\\b`).test(text))).toEqual([]);
+});
+
 test("blocks are as large as the table of costs says", () => {
   const heap = new core.Heap({ bytes: 1 << 18 });
   const options = { backing: heap };
