@@ -20,6 +20,7 @@ import { LAST_STAMP } from "./stamps.ts";
 const MAGIC = 0x4c50_4b4d;
 const KEEP_NONE = 1;
 /** Words of a pool. */
+const ARRAY = 4;
 const HOT = 9;
 const SPARE = 10;
 const RINGS = 22;
@@ -50,6 +51,12 @@ const KNOWN_TURN = 7;
 const GONE = 0x4000_0000;
 /** The pool that has a spare block, as far as anyone knows. Only a hint: the block is in the heap. */
 const holder: { pool: PoolState | undefined } = { pool: undefined };
+
+/** Lets go of a pool that is destroyed, and of its heap. */
+export function forgetPool(pool: PoolState): void {
+  if (holder.pool === pool) holder.pool = undefined;
+}
+
 /**
  * Makes a pointer of a spare block.
  *
@@ -113,6 +120,7 @@ export function takeHot(pointer: MemoryPointer, size: number, pool: PoolState): 
   u32[word + SEEN] = stamp;
   u32[word + POOL] = control << 2;
   u32[word + HELD] = hot;
+  pointer.owner = pool;
   return true;
 }
 /**
@@ -136,8 +144,8 @@ export function leaveHot(pointer: MemoryPointer, pool: PoolState): boolean {
     u32[word + NAME_BYTES]! > SHORT_NAME_BYTES ||
     stamp !== u32[word + SEEN]! ||
     u32[at + REFS] !== 1 ||
-    // One that was taken out of its pool.
-    (u32[at + PLACE]! & SLOT_MASK) === SLOT_MASK ||
+    // Taken out of the pool, and in another one perhaps.
+    u32[(u32[control + ARRAY]! >>> 2) + (u32[at + PLACE]! & SLOT_MASK)] !== held ||
     size >>> 0 > EXACT_LIMIT_BYTES
   ) {
     return false;

@@ -25,6 +25,7 @@ import {
 } from "./answers.ts";
 import type { BackingOptions } from "./backing.ts";
 import { leaveHot, takeHot, takeSpare } from "./hot-paths.ts";
+import { allocateSlowly, arenaAllocSlowly, createSlowly, destroySlowly } from "./long-way.ts";
 import { MemoryArena } from "./memory-arena.ts";
 import { MemoryContainer } from "./memory-container.ts";
 import { ENOMEM } from "./memory-error.ts";
@@ -359,57 +360,5 @@ export function mem_arena_destroy(arena: MemoryArena | null): void {
     return answer(0, undefined);
   } catch (error) {
     return failed(undefined, error, undefined);
-  }
-}
-
-function createSlowly(name: string | null, size_hint: number, options?: BackingOptions): MemoryPointer | null {
-  const call = "mem_pointer_create";
-  expectName(call, name);
-  expectNumber(call, "size_hint", size_hint);
-  if (name === null) return isNull(call, undefined, null);
-  try {
-    return answer(0, new MemoryPointer(name, size_hint, options));
-  } catch (error) {
-    return failed(undefined, error, null, options);
-  }
-}
-
-function allocateSlowly(ptr: MemoryPointer | null, size: number, pool: MemoryPool | null): boolean {
-  const call = "mem_pointer_allocate";
-  expectPointer(call, ptr);
-  expectNumber(call, "size", size);
-  expectPool(call, pool);
-  if (ptr === null || pool === null) return isNull(call, pool?.state ?? ptr?.owner, false);
-  try {
-    const isServed = ptr.allocate(size, pool);
-    return answer(isServed ? 0 : ENOMEM, isServed);
-  } catch (error) {
-    return failed(pool.state, error, false);
-  }
-}
-
-function destroySlowly(ptr: MemoryPointer | null, pool: MemoryPool | null): void {
-  const call = "mem_pointer_destroy";
-  expectPointer(call, ptr);
-  expectPool(call, pool);
-  if (ptr === null) return answer(0, undefined);
-  try {
-    ptr.end(pool !== null);
-    return answer(0, undefined);
-  } catch (error) {
-    return failed(pool?.state, error, undefined);
-  }
-}
-
-function arenaAllocSlowly(arena: MemoryArena | null, size: number): Ptr {
-  const call = "mem_arena_alloc";
-  expectArena(call, arena);
-  expectNumber(call, "size", size);
-  if (arena === null) return isNull(call, undefined, NULL);
-  try {
-    const ptr = arena.alloc(size);
-    return answer(ptr === NULL ? ENOMEM : 0, ptr);
-  } catch (error) {
-    return failed(undefined, error, NULL);
   }
 }

@@ -224,12 +224,13 @@ export class MemoryPointer {
    * @internal As `destroy`.
    *
    * @param mayKeep - whether the container may become an orphan
+   * @param pool - that it may be in, if not in the one that it was allocated from
    */
-  end(mayKeep: boolean): void {
+  end(mayKeep: boolean, pool?: PoolState): void {
     const { owner } = this;
     if (mayKeep && owner !== undefined && leaveHot(this, owner)) return;
     if (!this.isAlive) throw doubleFree(callOn("destroy", this.variable_name), "pointer", this.block);
-    letGo(this, mayKeep);
+    letGo(this, mayKeep, pool);
     const { block } = this;
     this.word = GONE;
     this.owner = undefined;

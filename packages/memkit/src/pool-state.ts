@@ -8,11 +8,13 @@
 import { type Allocator, asPtr, type Heap, type HeapBuffer, type Ptr } from "@heapwright/core";
 
 import { freeContainer, slotOf, wipeData } from "./container-block.ts";
-import { CONTAINER, FLAG_DEBUG, FLAG_LOCKED, KEEP_NONE, NO_SLOT, POINTER, POOL, POOL_MAGIC } from "./layout.ts";
+import { forgetPool } from "./hot-paths.ts";
+import { CONTAINER, FLAG_DEBUG, FLAG_LOCKED, KEEP_NONE, NO_SLOT, POOL, POOL_MAGIC } from "./layout.ts";
 import { corrupt, destroyed, notFound, refused } from "./memory-error.ts";
 import { reportOom } from "./oom-handler.ts";
 import { bestOrphan, clearRings, file, openHot, settle, unfile } from "./orphans.ts";
 import { append, bytesFor, growArray, holds, isSparse, removeAt, shrinkArray } from "./pool-array.ts";
+import { disownPointers, listedPointers, listPointer, unlistPointer } from "./pointer-list.ts";
 import { REUSE_STEP } from "./stamps.ts";
 import { wipe } from "./wipe.ts";
 
@@ -24,14 +26,10 @@ const COUNT = offsets.count >>> 2;
 const MAX_ORPHANS = offsets.maxOrphans >>> 2;
 const ORPHANS = offsets.orphans >>> 2;
 const SPARE = offsets.spare >>> 2;
-const POINTERS = offsets.pointers >>> 2;
 const PENDING = offsets.pending >>> 2;
 const REFS = CONTAINER.offsets.refs >>> 2;
 const STAMP = CONTAINER.offsets.stamp >>> 2;
 const RECORD_BYTES = 24;
-const POINTERS_POOL = POINTER.offsets.pool >>> 2;
-const NEXT_POINTER = POINTER.offsets.next >>> 2;
-const PREV_POINTER = POINTER.offsets.prev >>> 2;
 /** No container is smaller. */
 const SMALLEST_BYTES = 8;
 /** The control block of a pool that this object has destroyed: beyond the words of any heap, so that all reads fail. */
@@ -283,6 +281,12 @@ export class PoolState {
     reportOom(bytes);
   }
 
+  /** Whether a container is in this pool. */
+  has(container: number): boolean {
+    const { u32 } = this.heap;
+    return holds(u32, this.control, container, slotOf(u32, container));
+  }
+
   /** References to a container. */
   refsOf(container: number): number {
     return this.heap.u32[(container >>> 2) + REFS]! | 0;
@@ -309,30 +313,19 @@ export class PoolState {
 
   /** Lists a pointer of a debug pool. O(1). */
   link(pointer: number): void {
-    const u32 = this.expectAlive("allocate");
-    const first = u32[this.control + POINTERS]!;
-    u32[(pointer >>> 2) + NEXT_POINTER] = first;
-    u32[(pointer >>> 2) + PREV_POINTER] = 0;
-    if (first !== 0) u32[(first >>> 2) + PREV_POINTER] = pointer;
-    u32[this.control + POINTERS] = pointer;
+    listPointer(this.expectAlive("allocate"), this.control, pointer);
   }
 
-  /** Strikes a pointer off the list. One is on none if its pool was destroyed, and this one lies where that did. O(1). */
+  /** Strikes a pointer off the list. O(1). */
   unlink(pointer: number): void {
-    const { u32 } = this.heap;
-    const next = u32[(pointer >>> 2) + NEXT_POINTER]!;
-    const prev = u32[(pointer >>> 2) + PREV_POINTER]!;
-    const holder = prev === 0 ? this.control + POINTERS : (prev >>> 2) + NEXT_POINTER;
-    if (prev === 0 && next === 0 && u32[holder] !== pointer) return;
-    if (u32[holder] !== pointer) throw corrupt("destroy", "a pointer's links are broken", pointer);
-    u32[holder] = next;
-    if (next !== 0) u32[(next >>> 2) + PREV_POINTER] = prev;
+    if (!unlistPointer(this.heap.u32, this.control, pointer)) {
+      throw corrupt("destroy", "a pointer's links are broken", pointer);
+    }
   }
 
   /** The pointers of a debug pool. The pool must not change meanwhile. */
-  *pointers(): Generator<Ptr> {
-    const { u32 } = this.heap;
-    for (let at = u32[this.control + POINTERS]!; at !== 0; at = u32[(at >>> 2) + NEXT_POINTER]!) yield asPtr(at);
+  pointers(): Generator<Ptr> {
+    return listedPointers(this.heap.u32, this.control);
   }
 
   /** The containers, in the order of the array. The pool must not change meanwhile. */
@@ -347,7 +340,7 @@ export class PoolState {
     const u32 = this.expectAlive("destroy");
     const { control, backing, heap } = this;
     this.watch?.leaked(this);
-    this.#disown(u32);
+    disownPointers(u32, control);
     // One block after the other: who dies in between has lost one, and others can destroy the rest.
     const array = u32[control + ARRAY]!;
     clearRings(u32, control);
@@ -367,24 +360,12 @@ export class PoolState {
     const spare = u32[control + SPARE]!;
     u32[control + SPARE] = KEEP_NONE;
     if (spare > KEEP_NONE) backing.free(asPtr(spare));
+    forgetPool(this);
     const handle = this.handle;
     this.control = NO_CONTROL;
     // What is left in the freed block makes every other cursor refuse.
     wipe(heap, handle, handle + POOL.size);
     backing.free(handle);
-  }
-
-  /** Takes listed pointers off the list: another pool may come to lie where this one does. */
-  #disown(u32: Uint32Array): void {
-    const { control, handle } = this;
-    let word = u32[control + POINTERS]! >>> 2;
-    while (word !== 0 && u32[word + POINTERS_POOL] === handle) {
-      const next = u32[word + NEXT_POINTER]! >>> 2;
-      u32[word + POINTERS_POOL] = 0;
-      u32[word + NEXT_POINTER] = 0;
-      u32[word + PREV_POINTER] = 0;
-      word = next;
-    }
   }
 
   /** Takes a container out of the array, and out of its ring when it is an orphan. */

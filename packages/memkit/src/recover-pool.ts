@@ -8,22 +8,20 @@
 import type { Allocator } from "@heapwright/core";
 
 import { freeContainer, setSlot, slotOf } from "./container-block.ts";
-import { CONTAINER, POINTER, POOL } from "./layout.ts";
+import { CONTAINER, POOL } from "./layout.ts";
 import { clearRings, file, openHot } from "./orphans.ts";
 import { holds } from "./pool-array.ts";
+import { relinkPointers } from "./pointer-list.ts";
 import { wipe } from "./wipe.ts";
 
 const { offsets } = POOL;
 const ARRAY = offsets.array >>> 2;
 const CAPACITY = offsets.capacity >>> 2;
 const COUNT = offsets.count >>> 2;
-const POINTERS = offsets.pointers >>> 2;
 const PENDING = offsets.pending >>> 2;
 const SIZE = CONTAINER.offsets.size >>> 2;
 const REFS = CONTAINER.offsets.refs >>> 2;
 const RECORD_BYTES = 24;
-const NEXT = POINTER.offsets.next >>> 2;
-const PREV = POINTER.offsets.prev >>> 2;
 
 /** @param control - word address of the pool's control block */
 export function recoverPool(backing: Allocator, control: number): void {
@@ -45,11 +43,7 @@ export function recoverPool(backing: Allocator, control: number): void {
     file(u32, control, container);
   }
   openHot(u32, control);
-  let prev = 0;
-  for (let pointer = u32[control + POINTERS]!; pointer !== 0; pointer = u32[(pointer >>> 2) + NEXT]!) {
-    u32[(pointer >>> 2) + PREV] = prev;
-    prev = pointer;
-  }
+  relinkPointers(u32, control);
   const pending = u32[control + PENDING]!;
   // First: freed twice would be worse than lost.
   u32[control + PENDING] = 0;

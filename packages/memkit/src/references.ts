@@ -79,14 +79,18 @@ export function hold(pointer: MemoryPointer, container: number, pool: PoolState)
  * Takes a pointer's container away from it, and ends its life if nobody else refers to it.
  *
  * @param mayKeep - whether it may become an orphan
+ * @param other - the pool that it is in, if not in the one that it was allocated from
  */
-export function letGo(pointer: MemoryPointer, mayKeep: boolean): void {
+export function letGo(pointer: MemoryPointer, mayKeep: boolean, other: PoolState | undefined): void {
   const { u32 } = pointer.heap;
   const { word } = pointer;
   const held = u32[word + HELD]!;
   if (held === 0) return;
   const owner = pointer.livingOwner();
-  if (!pointer.isStale) drop(owner, backingOfHeld(pointer, owner), held, mayKeep);
+  if (!pointer.isStale) {
+    const home = homeOf("destroy", pointer, held, owner, other);
+    drop(home, backingOf(pointer, home), held, mayKeep);
+  }
   if (owner?.isDebug === true) owner.unlink(pointer.block);
   u32[word + HELD] = 0;
 }
@@ -94,22 +98,43 @@ export function letGo(pointer: MemoryPointer, mayKeep: boolean): void {
 /** Puts a container of its own in the place of the one that a pointer shares or has outgrown. */
 function replace(pointer: MemoryPointer, held: number, size: number, shift: number, pool: PoolState): boolean {
   const { heap } = pool;
+  const owner = pointer.livingOwner();
+  const home = homeOf("allocate", pointer, held, owner, pool);
+  const backing = backingOf(pointer, home);
   const fresh = acquire(pool, size, shift, pointer.variable_name);
   if (fresh === 0) return false;
   copy(heap, held + RECORD_BYTES, fresh + RECORD_BYTES, Math.min(size, heap.u32[(held >>> 2) + SIZE]!));
   pool.watch?.copied(pointer.variable_name, held, fresh);
-  const owner = pointer.livingOwner();
-  const backing = backingOfHeld(pointer, owner);
   if (owner?.isDebug === true) owner.unlink(pointer.block);
   // Before the old one goes: who dies in between loses one of them, not both.
   hold(pointer, fresh, pool);
-  drop(owner, backing, held, true);
+  drop(home, backing, held, true);
   return true;
 }
 
+/**
+ * The pool that a pointer's container is in, or was in when it was taken out and has been in no other since.
+ *
+ * @param owner - the pool that it was allocated from, `undefined` when that is gone
+ * @param other - one that it may have been added to since
+ * @throws HeapError `ERR_INVALID_ARGUMENT` when it is in neither, and somewhere else
+ */
+function homeOf(
+  call: string,
+  pointer: MemoryPointer,
+  container: number,
+  owner: PoolState | undefined,
+  other: PoolState | undefined,
+): PoolState | undefined {
+  if (slotOf(pointer.heap.u32, container) === NO_SLOT || owner?.has(container) === true) return owner;
+  if (other?.has(container) === true) return other;
+  const finding = "its container has been added to another pool; pass that one";
+  throw refused(callOn(call, pointer.variable_name), finding, container);
+}
+
 /** Where a pointer's container came from. One that was taken out of its pool while in use outlives it. */
-function backingOfHeld(pointer: MemoryPointer, owner: PoolState | undefined): Allocator {
-  return owner?.backing ?? pointer.owner?.backing ?? pointer.backing;
+function backingOf(pointer: MemoryPointer, home: PoolState | undefined): Allocator {
+  return home?.backing ?? pointer.owner?.backing ?? pointer.backing;
 }
 
 /**

@@ -75,6 +75,11 @@ export class SharedPoolState extends PoolState {
     });
   }
 
+  override has(container: number): boolean {
+    // The array may have moved meanwhile.
+    return super.has(container) || this.#locked("destroy", () => this.inner.has(container));
+  }
+
   override refsOf(container: number): number {
     return Atomics.load(this.heap.i32, (container >>> 2) + REFS);
   }

@@ -335,6 +335,42 @@ test("pools do what a model says they do", { timeout: 1_200_000 }, () => {
   }
 });
 
+test("a container that is moved to another pool is given up there", () => {
+  for (const debug of [false, true]) {
+    const backing = new Heap({ bytes: 1 << 16 });
+    const [from, to, third] = [4, 4, 4].map((capacity) => new MemoryPool(capacity, { backing, debug }));
+    const pointers = [1, 2, 3].map((at) => new MemoryPointer(`variable_${at}`, 0, { backing }));
+    for (const pointer of pointers) must(pointer.allocate(64, from!), "no room");
+    const [first, second, last] = pointers as [MemoryPointer, MemoryPointer, MemoryPointer];
+    for (const { container } of pointers) {
+      from!.remove(container!);
+      must(to!.add(container!), "no room");
+    }
+    backing.u32[first.container!.data >>> 2] = 42;
+    // Nobody has said where it is.
+    expect(() => first.destroy()).toThrow("its container has been added to another pool; pass that one");
+    mem_pointer_destroy(first, third!);
+    expect([first.isAlive, backing.u32[first.container!.data >>> 2], first.container!.ref_count]).toEqual([
+      true,
+      42,
+      1,
+    ]);
+    mem_pointer_destroy(first, to!);
+    expect([first.isAlive, from!.count, to!.stats().orphans]).toEqual([false, 0, 1]);
+    // It is copied to the pool that is given, and given up where it is.
+    must(second.allocate(300, to!), "no room");
+    expect(to!.stats()).toMatchObject({ liveContainers: 2, orphans: 2 });
+    to!.remove(last.container!);
+    mem_pointer_destroy(last, third!);
+    second.destroy();
+    for (const pool of [from!, to!, third!]) {
+      pool.check();
+      pool.destroy();
+    }
+    expect(backing.stats().liveBlocks).toBe(0);
+  }
+});
+
 test("arenas do what a model says they do", { timeout: 600_000 }, () => {
   const draw = random(seedFromEnv() + 1);
   const below = (limit: number) => Math.floor(draw() * limit);
