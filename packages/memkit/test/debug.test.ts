@@ -197,6 +197,62 @@ describe("log", () => {
   });
 });
 
+describe("a log function", () => {
+  /** Makes, grows, copies and destroys; each act may fail by itself. Gives the pointers that are left. */
+  const work = (pool: MemoryPool, attempt: (act: () => void) => void): MemoryPointer[] => {
+    const { backing } = pool;
+    const ptrs = Array.from({ length: 20 }, (_, i) => new MemoryPointer(`p${i}`, 0, { backing }));
+    for (const ptr of ptrs) attempt(() => ptr.allocate(64, pool));
+    for (const ptr of ptrs.slice(0, 8)) attempt(() => ptr.destroy());
+    for (const ptr of ptrs.slice(8)) attempt(() => ptr.allocate(100, pool));
+    for (const ptr of ptrs.slice(12)) {
+      attempt(() => {
+        const other = keep(ptr.share("other"));
+        other.write();
+      });
+    }
+    pool.check();
+    return ptrs;
+  };
+
+  test("that throws, at any of its messages, leaves a sound pool", () => {
+    for (let n = 1; n < 25; n += 1) {
+      let calls = 0;
+      const pool = poolOf(1, {
+        log: () => {
+          calls += 1;
+          if (calls === n) throw new Error("from the log");
+        },
+      });
+      const failures: string[] = [];
+      const ptrs = work(pool, (act) => {
+        try {
+          act();
+        } catch (error) {
+          failures.push(String(error));
+        }
+      });
+      expect(failures.filter((failure) => failure === "Error: from the log")).toHaveLength(1);
+      for (const ptr of ptrs) ptr[Symbol.dispose]();
+    }
+  });
+
+  test("may use the pool that it is told of", () => {
+    let isInside = false;
+    const pool: MemoryPool = poolOf(1, {
+      log: () => {
+        if (isInside) return;
+        isInside = true;
+        allocated(pool, "from the log", 64);
+        isInside = false;
+      },
+    });
+    const ptrs = work(pool, (act) => act());
+    expect(pool.containers.length).toBeGreaterThan(25);
+    for (const ptr of ptrs) ptr[Symbol.dispose]();
+  });
+});
+
 describe("mem_pool_dump", () => {
   /** A dump's lines, cut into cells. */
   const cells = (text: string): string[][] => text.split("\n").map((line) => line.trim().split(/\s{2,}/));

@@ -304,6 +304,18 @@ describe("the handler", () => {
     expect([f.empty.container?.size, f.shared.container?.ref_count]).toEqual([64, 2]);
   });
 
+  test("may destroy all that the call was about", () => {
+    for (const { name, call, failure } of CASES) {
+      const f = fixture(false);
+      f.backing.failAt = 0;
+      mem_set_oom_handler(() => {
+        for (const one of [f.pool, f.ptr, f.shared, f.empty, f.arena, f.loose]) one.destroy();
+      });
+      expect([name, call(f)]).toEqual([name, failure]);
+      f.backing.heap.check();
+    }
+  });
+
   test("is the default again with null: a line to console.error, looked up at each call", () => {
     const f = fixture(true);
     f.backing.failAt = 0;
