@@ -136,7 +136,10 @@ export abstract class Codec<T = unknown> {
    * @param ptr - its first byte, a multiple of `align`
    * @returns a new value that shares nothing with the heap
    * @throws HeapError `ERR_INVALID_POINTER` for `NULL`, a misaligned pointer and a value that is not wholly in the buffer
-   * @example Point.read(heap, ptr); // { x: 1, y: 2 }
+   * @example
+   * ```ts
+   * Point.read(heap, ptr); // { x: 1, y: 2 }
+   * ```
    */
   read(heap: Views, ptr: Address): T {
     checkPlace("read", this, heap, ptr);
@@ -151,7 +154,10 @@ export abstract class Codec<T = unknown> {
    * @param value - with every field, each of its type and in its range; other properties are ignored
    * @throws HeapError `ERR_INVALID_POINTER` as in `read`, `ERR_INVALID_ARGUMENT` for a part that does not fit; nothing has
    *   been written then
-   * @example Point.write(heap, ptr, { x: 1, y: 2 });
+   * @example
+   * ```ts
+   * Point.write(heap, ptr, { x: 1, y: 2 });
+   * ```
    */
   write(heap: Views, ptr: Address, value: T): void {
     // Each part of the value is read once, so that no getter in it can answer the check and the store differently.
@@ -540,12 +546,10 @@ export const bool: ScalarCodec<boolean> = /* @__PURE__ */ new ScalarCodec(
 export const usize: ScalarCodec<number> = /* @__PURE__ */ unsignedWord();
 
 // Named otherwise in here, where nearly every parameter is called ptr.
+/** A pointer, `NULL` included: 4 bytes. */
 const pointer: ScalarCodec<Ptr> = /* @__PURE__ */ unsignedWord<Ptr>();
 
-export {
-  /** A pointer, `NULL` included: 4 bytes. */
-  pointer as ptr,
-};
+export { pointer as ptr };
 
 /**
  * Declares a struct. Fields lie in the order given, each at the next multiple of its alignment; the whole is as aligned
@@ -556,8 +560,10 @@ export {
  * @throws HeapError `ERR_INVALID_ARGUMENT` for no field at all, a name that is repeated, no identifier or `__proto__`, a
  *   field that is no codec, and a struct of 4 GiB or more
  * @example
+ * ```ts
  * const Point = struct({ x: f64, y: f64 });
  * Point.set.x(heap, ptr, Point.get.y(heap, ptr));
+ * ```
  */
 export function struct<const E extends FieldEntries>(fields: E): StructCodec<FieldsOf<E>>;
 export function struct<F extends Fields>(fields: F): StructCodec<F>;
@@ -586,8 +592,10 @@ export function struct(given: Fields | FieldEntries): StructCodec<Fields> {
  * @returns its codec
  * @throws HeapError `ERR_INVALID_ARGUMENT` when one of them is anything else
  * @example
+ * ```ts
  * const Ring = struct({ head: u32, slots: array(Slot, 64) });
  * Slot.get.state(heap, Ring.element.slots(ring, 7));
+ * ```
  */
 export function array<C extends Codec>(codec: C, count: number): ArrayCodec<C> {
   if (!(codec instanceof Codec)) refuse("array: the first argument", shown(codec), "a codec");
@@ -606,8 +614,10 @@ export function array<C extends Codec>(codec: C, count: number): ArrayCodec<C> {
  * @throws HeapError `ERR_INVALID_ARGUMENT` for no field at all, a name that is repeated, no identifier or `__proto__`, a
  *   range that is not inside bits 0 to 31, and fields that overlap
  * @example
+ * ```ts
  * const Tag = bits({ state: 3, span: [3, 29] });
  * Tag.get.span(heap, ptr);
+ * ```
  */
 export function bits<const E extends BitEntries>(ranges: E): BitsCodec<E[number][0]>;
 export function bits<R extends Readonly<Record<string, BitRange>>>(ranges: R): BitsCodec<keyof R & string>;

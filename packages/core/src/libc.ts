@@ -8,8 +8,10 @@ import { globalAllocator } from "./global-allocator.ts";
 import type { Ptr } from "./ptr.ts";
 
 /**
+ * Allocates.
+ *
  * @param size - payload bytes, a whole number from 0
- * @returns the payload, or `NULL` when there is no memory
+ * @returns the payload, its bytes undefined, or `NULL` when there is no memory
  * @throws HeapError `ERR_INVALID_ARGUMENT` for anything else
  */
 export function malloc(size: number): Ptr {
@@ -17,6 +19,8 @@ export function malloc(size: number): Ptr {
 }
 
 /**
+ * Allocates zeroed memory for an array. O(bytes).
+ *
  * @param count - elements, a whole number from 0
  * @param size - bytes of each
  * @returns the payload, all zero, or `NULL` when there is no room
@@ -27,6 +31,8 @@ export function calloc(count: number, size: number): Ptr {
 }
 
 /**
+ * Changes a block's size, and moves it where that takes it.
+ *
  * @param ptr - a live payload, or `NULL`
  * @param size - payload bytes
  * @returns the payload, moved or not, or `NULL` when there is no room and the old block is as it was
@@ -37,6 +43,8 @@ export function realloc(ptr: Ptr, size: number): Ptr {
 }
 
 /**
+ * Gives a block back.
+ *
  * @param ptr - a live payload; `NULL` does nothing
  * @throws HeapError `ERR_DOUBLE_FREE` or `ERR_INVALID_POINTER`, and nothing is changed
  */
@@ -45,6 +53,8 @@ export function free(ptr: Ptr): void {
 }
 
 /**
+ * Allocates at a multiple of `alignment`.
+ *
  * @param alignment - bytes, a power of two
  * @param size - payload bytes
  * @returns the payload, or `NULL` when there is no room

@@ -24,6 +24,8 @@ export function startBias(bitmap: number, from: number): number {
 }
 
 /**
+ * How much memory the start bits of a range take.
+ *
  * @param from - lowest address a bitmap is to speak of
  * @param to - the address after the highest
  * @returns its size in bytes, a multiple of 8
@@ -33,14 +35,17 @@ export function startBitmapBytes(from: number, to: number): number {
   return (words + (words & 1)) * 4;
 }
 
+/** Notes that a payload begins at `ptr`. */
 export function setStart(u32: Uint32Array, bias: number, ptr: number): void {
   u32[(bias + (ptr >>> START_WORD_SHIFT_BITS)) | 0]! |= 1 << (ptr >>> 3);
 }
 
+/** Notes that no payload begins at `ptr` any more. */
 export function clearStart(u32: Uint32Array, bias: number, ptr: number): void {
   u32[(bias + (ptr >>> START_WORD_SHIFT_BITS)) | 0]! &= ~(1 << (ptr >>> 3));
 }
 
+/** Whether a payload begins at `ptr`, which is a multiple of 8 within the range of the bitmap. */
 export function isStart(u32: Uint32Array, bias: number, ptr: number): boolean {
   return ((u32[(bias + (ptr >>> START_WORD_SHIFT_BITS)) | 0]! >>> (ptr >>> 3)) & 1) === 1;
 }

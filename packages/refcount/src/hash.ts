@@ -13,6 +13,8 @@ export const FIRST_MULTIPLIER = 0x9e37_79b1;
 const STEP = 0x2c1b_3c6d;
 
 /**
+ * Hashes a pointer.
+ *
  * @param ptr - a whole number below 2^32
  * @param multiplier - odd, below 2^32
  * @returns the hashed pointer, a whole number below 2^32; another one for each pointer

@@ -62,9 +62,11 @@ const installed: Set<HeapWatch> = new Set();
  * Says that the test that runs leaves blocks live on purpose. Does nothing when no one watches.
  *
  * @example
+ * ```ts
  * it("outlives its pool", () => {
  *   allowLive();
  * });
+ * ```
  */
 export function allowLive(): void {
   for (const watch of installed) watch.allowLive();

@@ -37,8 +37,10 @@ export interface ReplayResult {
  * @returns what it came to
  * @throws Error that names the seed and the operation, with what was thrown there as its `cause`
  * @example
+ * ```ts
  * const heap = new Heap({ bytes: 1 << 20 });
  * replay(heap, operations({ seed: seedFromEnv(), count: 10_000 }), { everyOp: () => heap.check() });
+ * ```
  */
 export function replay<H extends PayloadViews = Heap<HeapBuffer>>(
   allocator: Watchable<H>,

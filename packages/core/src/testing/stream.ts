@@ -152,7 +152,9 @@ export const programSizes: Distribution = (next) => {
  * @returns the operations; the same ones for the same options
  * @throws HeapError `ERR_INVALID_ARGUMENT` for a number that is none or outside its range
  * @example
+ * ```ts
  * const stream = operations({ seed: seedFromEnv(), count: runs(10_000), maxLive: 500 });
+ * ```
  */
 export function operations(options: StreamOptions): Stream {
   const { seed, count, maxLive = 1000, sizes = programSizes } = options;
