@@ -56,7 +56,11 @@ export interface ApfOptions {
    * @defaultValue the global allocator at the time the allocator is made; for `attach` the heap
    */
   readonly backing?: Allocator;
-  /** Whether caches are tuned. Without it 2 KiB fill them, and they are emptied at 16 KiB or a quarter of their class. @defaultValue true */
+  /**
+   * Whether caches are tuned. Without it 2 KiB fill them, and they are emptied at 16 KiB or a quarter of their class.
+   *
+   * @defaultValue true
+   */
   readonly tuning?: boolean;
   /** Allocations for each fetch that the tuner aims at, 1 to 2^30. @defaultValue 2500 */
   readonly targetApf?: number;
