@@ -100,6 +100,8 @@ export class Lock {
     this.me = slot | (generation << GENERATION_SHIFT_BITS);
     this.maySleep = maySleep();
     this.guarded = guarded;
+    // Compiled from now on: after a stack overflow there would be no room for that.
+    this.leave(false);
   }
 
   /** How often a holder died or was thrown out in the middle of a call, up to 2^32. Read it while holding the lock. */
@@ -197,17 +199,18 @@ export class Lock {
    * For allocators: takes the lock as `acquire` does, unless this agent holds it already.
    *
    * @param call - names the caller in messages
-   * @returns whether it was taken here, and is to be given back by `leave`
+   * @returns whether it was taken here, which `leave` wants to know
    * @throws HeapError `ERR_WOULD_BLOCK`
    * @example
    * ```ts
    * const outer = lock.enter("malloc");
+   * let thrown: unknown;
    * try {
    *   return inner.malloc(size);
    * } catch (error) {
-   *   throw lock.thrown(error);
+   *   throw (thrown = error);
    * } finally {
-   *   if (outer) lock.leave();
+   *   lock.leave(outer, thrown);
    * }
    * ```
    */
@@ -219,10 +222,20 @@ export class Lock {
     return false;
   }
 
-  /** Gives back what `enter` took, unasked. */
-  leave(): void {
+  /**
+   * Gives back what `enter` took, unasked.
+   *
+   * It is one function for both outcomes, and needs little stack: after a stack overflow there is no room to compile what is
+   * not called every time.
+   *
+   * @param outer - what `enter` returned; `false` gives nothing back
+   * @param thrown - what was thrown since, if anything was. Refusals change nothing; anything else (a stack overflow, whose
+   * place nobody chooses) leaves the heap to be repaired by whoever takes the lock next
+   */
+  leave(outer: boolean = true, thrown?: unknown): void {
     const { i32, word } = this;
-    if ((Atomics.exchange(i32, word, 0) & WAIT) !== 0) Atomics.notify(i32, word, 1);
+    if (thrown !== undefined && !(thrown instanceof HeapError)) i32[this.deathsWord]! += 1;
+    if (outer && (Atomics.exchange(i32, word, 0) & WAIT) !== 0) Atomics.notify(i32, word, 1);
   }
 
   /** @internal As `leave`, for who has given up his slot: from then on anyone may have taken the lock over. */

@@ -132,12 +132,13 @@ async function reap(heap: SharedHeap, slot: number, generation: number): Promise
     throw error;
   }
   // No pause between taking and giving back: other code of this agent would find the lock its own.
+  let thrown: unknown;
   try {
     heap.reapDead();
   } catch (error) {
-    throw lock.thrown(error);
+    throw (thrown = error);
   } finally {
-    lock.release();
+    lock.leave(true, thrown);
   }
 }
 

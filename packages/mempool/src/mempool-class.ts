@@ -56,7 +56,7 @@ export class Mempool extends Suballocator {
    * @param handle - what its `handle` gave
    * @param options - with the backing that it was made on, where that is not the heap itself, and a reporter
    * @throws HeapError `ERR_NOT_A_HEAP` when there is no such pool, `ERR_LAYOUT_VERSION` when it was made by a version with
-   * another layout, `ERR_INVALID_ARGUMENT` for another backing than its own and for wrong types, `ERR_WOULD_BLOCK`
+   * another layout, `ERR_INVALID_ARGUMENT` for another backing than its own and for wrong types
    */
   static attach(heap: Heap<HeapBuffer>, handle: Ptr, options?: Pick<MempoolOptions, "backing" | "report">): Mempool {
     return new Mempool(openPool(heap, handle, options));

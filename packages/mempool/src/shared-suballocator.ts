@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { HeapError, type Lock, NULL, type Ptr, type SharedHeap } from "@heapwright/core";
+import { type Lock, NULL, type Ptr, type SharedHeap } from "@heapwright/core";
 import { departuresOf, generationOf, isPresent } from "@heapwright/core/engine";
 
 import { checkHeld } from "./check.ts";
@@ -47,10 +47,6 @@ export class SharedSuballocator extends Suballocator {
     this.depth = this.words[this.control + DEPTH]!;
     this.magazine = 0;
     this.held = (HELD | heap.slot) >>> 0;
-    // What is called after a stack overflow has to have been called before: there is no room then to compile it.
-    const outer = this.lock.enter("Mempool");
-    this.lock.thrown(new HeapError("ERR_INVALID_ARGUMENT", "none"));
-    if (outer) this.lock.leave();
   }
 
   override malloc(size: number): Ptr {
@@ -144,6 +140,7 @@ export class SharedSuballocator extends Suballocator {
   /** Serves what the magazine could not, and fills half of it. */
   #take(size: number): Ptr {
     const outer = this.#enter("malloc");
+    let thrown: unknown;
     try {
       const { inner, control, depth } = this;
       // A size that is none is refused before there is a magazine.
@@ -166,15 +163,16 @@ export class SharedSuballocator extends Suballocator {
       giveBack(u32, control, magazine, depth);
       return inner.malloc(size);
     } catch (error) {
-      throw this.lock.thrown(error);
+      throw (thrown = error);
     } finally {
-      if (outer) this.lock.leave();
+      this.lock.leave(outer, thrown);
     }
   }
 
   /** Frees half of a full magazine, and what does not go into one; refuses what is no live block. */
   #give(ptr: Ptr): void {
     const outer = this.#enter("free");
+    let thrown: unknown;
     try {
       const { inner, control, depth, magazine } = this;
       const block = inner.find(inner.words, ptr);
@@ -189,9 +187,9 @@ export class SharedSuballocator extends Suballocator {
       if (u32[magazine + COUNT]! >= depth) giveBack(u32, control, magazine, (depth + 1) >>> 1);
       push(u32, control, magazine, block);
     } catch (error) {
-      throw this.lock.thrown(error);
+      throw (thrown = error);
     } finally {
-      if (outer) this.lock.leave();
+      this.lock.leave(outer, thrown);
     }
   }
 
@@ -209,12 +207,13 @@ export class SharedSuballocator extends Suballocator {
 
   #locked<T>(call: string, act: (u32: Uint32Array) => T): T {
     const outer = this.#enter(call);
+    let thrown: unknown;
     try {
       return act(this.inner.words);
     } catch (error) {
-      throw this.lock.thrown(error);
+      throw (thrown = error);
     } finally {
-      if (outer) this.lock.leave();
+      this.lock.leave(outer, thrown);
     }
   }
 
@@ -235,7 +234,7 @@ export class SharedSuballocator extends Suballocator {
         u32[control + DEPARTURES] = departures;
       }
     } catch (error) {
-      if (outer) this.lock.leave();
+      this.lock.leave(outer, error);
       throw error;
     }
     return outer;

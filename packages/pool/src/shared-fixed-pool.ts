@@ -150,6 +150,7 @@ export class SharedFixedPool extends FixedPool {
   /** Serves what the magazine could not, and fills half of it. */
   #refill(size: number): Ptr {
     const outer = this.#enter("malloc");
+    let thrown: unknown;
     try {
       const { inner } = this;
       if (!isCount(size) || size > this.memberSize || !this.#equip()) return inner.malloc(size);
@@ -169,9 +170,9 @@ export class SharedFixedPool extends FixedPool {
       this.#fill(batchOf(u32, magazine) + 1);
       return u32[this.head] === 0 ? inner.malloc(size) : this.malloc(size);
     } catch (error) {
-      throw this.lock.thrown(error);
+      throw (thrown = error);
     } finally {
-      this.#leave(outer);
+      this.#leave(outer, thrown);
     }
   }
 
@@ -179,6 +180,7 @@ export class SharedFixedPool extends FixedPool {
   #freeSlowly(ptr: Ptr): void {
     if (ptr === NULL && !this.isDestroyed) return;
     const outer = this.#enter("free");
+    let thrown: unknown;
     try {
       const { inner } = this;
       const { u32, u8 } = this.heap;
@@ -197,9 +199,9 @@ export class SharedFixedPool extends FixedPool {
       inner.free(ptr);
       this.#drain(batchOf(this.heap.u32, magazine));
     } catch (error) {
-      throw this.lock.thrown(error);
+      throw (thrown = error);
     } finally {
-      this.#leave(outer);
+      this.#leave(outer, thrown);
     }
   }
 
@@ -258,12 +260,13 @@ export class SharedFixedPool extends FixedPool {
 
   #locked<T>(call: string, act: () => T): T {
     const outer = this.#enter(call);
+    let thrown: unknown;
     try {
       return act();
     } catch (error) {
-      throw this.lock.thrown(error);
+      throw (thrown = error);
     } finally {
-      this.#leave(outer);
+      this.#leave(outer, thrown);
     }
   }
 
@@ -286,15 +289,18 @@ export class SharedFixedPool extends FixedPool {
         u32[control + DEPARTURES] = departures;
       }
     } catch (error) {
-      if (outer) this.lock.leave();
+      this.lock.leave(outer, error);
       throw error;
     }
     return outer;
   }
 
-  #leave(outer: boolean): void {
-    this.refresh();
-    this.u8 = this.heap.u8;
-    if (outer) this.lock.leave();
+  #leave(outer: boolean, thrown: unknown): void {
+    try {
+      this.refresh();
+      this.u8 = this.heap.u8;
+    } finally {
+      this.lock.leave(outer, thrown);
+    }
   }
 }

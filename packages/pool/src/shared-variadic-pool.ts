@@ -30,24 +30,26 @@ export class SharedVariadicPool extends VariadicPool {
 
   override malloc(size: number): Ptr {
     const outer = this.#enter("malloc");
+    let thrown: unknown;
     try {
       return this.inner.malloc(size);
     } catch (error) {
-      throw this.lock.thrown(error);
+      throw (thrown = error);
     } finally {
-      if (outer) this.lock.leave();
+      this.lock.leave(outer, thrown);
     }
   }
 
   override free(ptr: Ptr): void {
     if (ptr === NULL && !this.isDestroyed) return;
     const outer = this.#enter("free");
+    let thrown: unknown;
     try {
       this.inner.free(ptr);
     } catch (error) {
-      throw this.lock.thrown(error);
+      throw (thrown = error);
     } finally {
-      if (outer) this.lock.leave();
+      this.lock.leave(outer, thrown);
     }
   }
 
@@ -84,12 +86,13 @@ export class SharedVariadicPool extends VariadicPool {
 
   #locked<T>(call: string, act: () => T): T {
     const outer = this.#enter(call);
+    let thrown: unknown;
     try {
       return act();
     } catch (error) {
-      throw this.lock.thrown(error);
+      throw (thrown = error);
     } finally {
-      if (outer) this.lock.leave();
+      this.lock.leave(outer, thrown);
     }
   }
 
@@ -106,7 +109,7 @@ export class SharedVariadicPool extends VariadicPool {
       }
       this.inner.refresh();
     } catch (error) {
-      if (outer) this.lock.leave();
+      this.lock.leave(outer, error);
       throw error;
     }
     return outer;

@@ -83,3 +83,28 @@ test("workers die in the middle, and the pools go on", { timeout: 600_000 }, asy
   variadic.destroy();
   heap.check();
 });
+
+test("a stack that overflows leaves the lock free and the pools sound", { timeout: 600_000 }, async () => {
+  let deaths = 0;
+  for (const task of [
+    { root: "fixed", name: "malloc", size: 48 },
+    { root: "fixed", name: "stats" },
+    { root: "variadic", name: "malloc", size: 100 },
+    { root: "variadic", name: "check" },
+  ]) {
+    const { heap, fixed, variadic } = made();
+    const worker = heap.spawn(new Worker(new URL("fixtures/overflow.worker.mjs", import.meta.url)));
+    await once(worker, "message");
+    worker.postMessage(task);
+    const [{ overflows, heldStill }] = (await once(worker, "message")) as [{ overflows: number; heldStill: number }];
+    expect([task, heldStill]).toEqual([task, 0]);
+    expect(overflows).toBeGreaterThan(0);
+    deaths += heap.lock.deaths;
+    fixed.check();
+    variadic.check();
+    heap.check();
+    await worker.terminate();
+  }
+  // Otherwise it has never overflowed under the lock, and the test shows nothing.
+  expect(deaths).toBeGreaterThan(0);
+});
