@@ -57,9 +57,9 @@ export const BUGS: readonly Bug[] = [
     changes: [
       {
         file: LOCK,
-        find: "    const { i32, word } = this;\n    if ((Atomics.exchange(i32, word, 0) & WAIT) !== 0) Atomics.notify(i32, word, 1);\n",
+        find: "    if (outer && (Atomics.exchange(i32, word, 0) & WAIT) !== 0) Atomics.notify(i32, word, 1);\n",
         replace:
-          "    const { i32, word } = this;\n    if ((Atomics.load(i32, word) & WAIT) !== 0) Atomics.notify(i32, word, 1);\n    Atomics.store(i32, word, 0);\n",
+          "    if (outer && (Atomics.load(i32, word) & WAIT) !== 0) Atomics.notify(i32, word, 1);\n    if (outer) Atomics.store(i32, word, 0);\n",
       },
     ],
     play: lock([1, 1]),
