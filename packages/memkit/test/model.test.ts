@@ -1,5 +1,5 @@
 /** Random operations beside a model that knows what each must do: order of the array, capacity, orphans, contents. */
-import { Heap } from "@heapwright/core";
+import { Heap, type HeapBuffer } from "@heapwright/core";
 import { random, runs, seedFromEnv } from "@heapwright/core/testing";
 import { expect, test } from "vitest";
 
@@ -49,7 +49,7 @@ function isSame(one: Uint8Array, other: Uint8Array): boolean {
 }
 
 class Model {
-  readonly heap: Heap;
+  readonly heap: Heap<HeapBuffer>;
   readonly pool: MemoryPool;
   readonly draw: () => number;
   readonly maxOrphans: number;
@@ -66,7 +66,9 @@ class Model {
 
   constructor(seed: number) {
     this.draw = random(seed);
-    this.heap = new Heap({ bytes: 1 << 22, alignment: this.below(2) === 0 ? 8 : 16 });
+    const options = { bytes: 1 << 22, alignment: this.below(2) === 0 ? 8 : 16 } as const;
+    // One agent, but a lock at each step.
+    this.heap = this.below(8) === 0 ? new Heap({ ...options, shared: true }) : new Heap(options);
     this.alignment = [8, 8, 8, 16, 64][this.below(5)]!;
     this.maxOrphans = [0, 1, 3, 64][this.below(4)]!;
     this.capacity = 1 + this.below(20);
