@@ -1,6 +1,6 @@
 /** The README's code runs, prints what its comments say, and compiles under `strict`. */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -53,6 +53,11 @@ test.each(blocks.map((code, i) => [i + 1, code]))("sample %i", (_, code) => {
 
 test("it speaks of all that the package exports", () => {
   expect(Object.keys(memkit).filter((name) => !new RegExp(`\\b${name}\\b`).test(text))).toEqual([]);
+});
+
+test("it names every room", () => {
+  const rooms = readdirSync(new URL("../src", import.meta.url)).map((file) => file.replace(/\.ts$/, ""));
+  expect(rooms.filter((room) => !text.includes(`\`${room}\``))).toEqual([]);
 });
 
 test("blocks are as large as the table of costs says", () => {
