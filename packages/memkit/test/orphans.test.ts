@@ -2,7 +2,7 @@
 import { random, runs, seedFromEnv } from "@heapwright/core/testing";
 import { describe, expect, test } from "vitest";
 
-import { mem_pointer_destroy, type MemoryPool } from "../src/index.ts";
+import { type AllocatedPointer, mem_pointer_destroy, type MemoryPool } from "../src/index.ts";
 import { allocated, heapOf, poolOf } from "./made.ts";
 
 /** Makes orphans of these sizes in this order, and gives their addresses. */
@@ -90,26 +90,36 @@ describe.each([true, false])("in a pool with debug: %s", (debug) => {
   test("random sizes: always exactly the best fit of a list that is searched in full", () => {
     const seed = seedFromEnv();
     const draw = random(seed);
-    const pool = poolOf(256, { debug, maxOrphans: 200, backing: heapOf(1 << 23) });
-    const kept: { data: number; size: number }[] = [];
-    for (let i = 0; i < runs(400); i += 1) {
-      const exponent = 3 + draw() * 10;
-      const wanted = Math.ceil(2 ** exponent / 8) * 8;
-      const fits = kept.filter(({ size }) => size >= wanted);
-      const least = Math.min(...fits.map(({ size }) => size));
-      const best = fits.find(({ size }) => size === least);
-      const ptr = allocated(pool, "p", wanted);
-      const { data, size } = ptr.container;
-      if (best !== undefined && best.data !== data) throw new Error(`FC_SEED=${seed}: step ${i}, ${wanted} bytes`);
-      if (best === undefined && size !== wanted) throw new Error(`FC_SEED=${seed}: step ${i}, not a new one`);
-      kept.splice(kept.indexOf(best ?? { data: 0, size: 0 }) >>> 0, 1);
-      if (draw() < 0.6) {
-        kept.push({ data, size });
-        ptr.destroy();
+    const pool = poolOf(512, { debug, maxOrphans: 300, backing: heapOf(1 << 23) });
+    /** In the order in which they became orphans. */
+    const orphans: { data: number; size: number }[] = [];
+    const live: { ptr: AllocatedPointer; data: number; size: number }[] = [];
+    let most = 0;
+    for (let i = 0; i < runs(1500); i += 1) {
+      // In waves, so that there are many orphans to choose from now and few then.
+      const grows = draw() < (i % 400 < 200 ? 0.65 : 0.35);
+      if (grows && live.length < 200) {
+        const wanted = Math.ceil(2 ** (3 + draw() * 9) / 8) * 8;
+        const least = Math.min(...orphans.filter(({ size }) => size >= wanted).map(({ size }) => size));
+        const best = orphans.findIndex(({ size }) => size === least);
+        const ptr = allocated(pool, "p", wanted);
+        const { data, size } = ptr.container;
+        const [expected] = best < 0 ? [] : orphans.splice(best, 1);
+        if (size !== (expected?.size ?? wanted) || data !== (expected?.data ?? data)) {
+          throw new Error(`FC_SEED=${seed}: step ${i}, ${wanted} bytes`);
+        }
+        live.push({ ptr, data, size });
+      } else if (live.length > 0) {
+        const [{ ptr, data, size }] = live.splice(Math.floor(draw() * live.length), 1) as [(typeof live)[number]];
+        const isKept = draw() < 0.9 && orphans.length < 300;
+        if (isKept) orphans.push({ data, size });
+        mem_pointer_destroy(ptr, isKept ? pool : null);
       }
+      most = Math.max(most, orphans.length);
     }
     pool.check();
-    expect(pool.stats().orphans).toBe(kept.length);
+    expect(pool.stats()).toMatchObject({ orphans: orphans.length, liveContainers: live.length });
+    expect(most).toBeGreaterThan(30);
   });
 });
 
