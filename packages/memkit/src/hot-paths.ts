@@ -10,7 +10,8 @@
  *
  * @module
  */
-import type { BackingOptions } from "./backing.ts";
+import type { Allocator } from "@heapwright/core";
+
 import type { MemoryPointer } from "./memory-pointer.ts";
 import { KNOWN, learn, USED } from "./names.ts";
 import type { PoolState } from "./pool-state.ts";
@@ -61,16 +62,19 @@ export function forgetPool(pool: PoolState): void {
  * Makes a pointer of a spare block.
  *
  * @param name - the one used last; others are learned first
+ * @param backing - where its block would come from
+ * @param alignment - that it asks for: for none, or there is no such block
  * @returns word address of the pointer, 0 when there is none at hand, or an argument is another than it must be
  */
 export function takeSpare(
   name: string | null,
-  sizeHint: number | undefined,
-  options: BackingOptions | undefined,
+  sizeHint: number,
+  backing: Allocator | undefined,
+  alignment: number | undefined,
 ): number {
   const { pool } = holder;
   if (name === null || name !== USED_NAME.name || typeof sizeHint !== "number" || pool === undefined) return 0;
-  if (pool.backing !== options?.backing || options.alignment !== undefined) return 0;
+  if (pool.backing !== backing || alignment !== undefined) return 0;
   const { words: u32, control } = pool;
   const word = u32[control + SPARE]! >>> 2;
   const nameBytes = NAMES[2]!;

@@ -183,7 +183,7 @@ export function mem_pointer_create(
   size_hint: number = 0,
   options?: BackingOptions,
 ): MemoryPointer | null {
-  const word = takeSpare(name, size_hint, options);
+  const word = takeSpare(name, size_hint, options?.backing, options?.alignment);
   if (word === 0) return createSlowly(name, size_hint, options);
   return answer(0, new MemoryPointer(name as string, options?.backing as Allocator, word, STAMPS[0]!, NAMES[7]!));
 }

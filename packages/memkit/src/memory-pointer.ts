@@ -300,7 +300,7 @@ function makePointer(name: string, sizeHint: number = 0, options?: BackingOption
   const backing = backingOf(call, options);
   const shift = alignmentShiftOf(call, options);
   learn(name);
-  let word = takeSpare(name, sizeHint, options);
+  let word = takeSpare(name, sizeHint, backing, options?.alignment);
   if (word === 0) word = makeBlock(backing, name, shift) >>> 2;
   if (word === 0) throw outOfMemory(call, pointerBytes(KNOWN[KNOWN_BYTES]!));
   return new MemoryPointer(name, backing, word, LAST_STAMP[0]!, KNOWN[KNOWN_TURN]!);
