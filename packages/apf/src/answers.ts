@@ -15,14 +15,14 @@ const FAILURES: readonly string[] = [
   "ERR_UNSUPPORTED",
 ];
 
-/** The block; `NULL` where it is refused. */
-export function orNull(allocate: () => Ptr): Ptr {
-  try {
-    return allocate();
-  } catch (error) {
-    if (isFailure(error)) return NULL;
-    throw error;
-  }
+/**
+ * The answer where an allocation has thrown.
+ *
+ * @throws the error, where the document does not answer it with a result
+ */
+export function nullFor(error: unknown): Ptr {
+  if (isFailure(error)) return NULL;
+  throw error;
 }
 
 /** Whether an error is one that the document answers with a result. */

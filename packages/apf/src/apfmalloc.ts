@@ -9,7 +9,7 @@
  */
 import { type Codec, NULL, type Ptr } from "@heapwright/core";
 
-import { expectNumber, isFailure, orNull } from "./answers.ts";
+import { expectNumber, isFailure, nullFor } from "./answers.ts";
 import { defaultAllocator } from "./default-allocator.ts";
 import { badArgument } from "./misuse.ts";
 
@@ -22,7 +22,11 @@ import { badArgument } from "./misuse.ts";
  */
 export function do_malloc(size: number): Ptr {
   expectNumber("do_malloc", "size", size);
-  return orNull(() => defaultAllocator().malloc(size));
+  try {
+    return defaultAllocator().malloc(size);
+  } catch (error) {
+    return nullFor(error);
+  }
 }
 
 /**
@@ -36,7 +40,11 @@ export function do_malloc(size: number): Ptr {
 export function do_aligned_alloc(align: number, size: number): Ptr {
   expectNumber("do_aligned_alloc", "align", align);
   expectNumber("do_aligned_alloc", "size", size);
-  return orNull(() => defaultAllocator().alignedAlloc(align, size));
+  try {
+    return defaultAllocator().alignedAlloc(align, size);
+  } catch (error) {
+    return nullFor(error);
+  }
 }
 
 /**
@@ -51,7 +59,11 @@ export function do_aligned_alloc(align: number, size: number): Ptr {
 export function do_realloc(ptr: Ptr, size: number): Ptr {
   expectNumber("do_realloc", "ptr", ptr);
   expectNumber("do_realloc", "size", size);
-  return orNull(() => defaultAllocator().realloc(ptr, size));
+  try {
+    return defaultAllocator().realloc(ptr, size);
+  } catch (error) {
+    return nullFor(error);
+  }
 }
 
 /**

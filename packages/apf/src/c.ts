@@ -6,7 +6,7 @@
  */
 import { globalAllocator, isPowerOfTwo, NULL, type Ptr, ptr as pointer } from "@heapwright/core";
 
-import { expectNumber, orNull } from "./answers.ts";
+import { expectNumber, nullFor } from "./answers.ts";
 import { do_aligned_alloc, do_free, do_malloc, do_realloc } from "./apfmalloc.ts";
 import { defaultAllocator } from "./default-allocator.ts";
 
@@ -35,7 +35,11 @@ export function malloc(size: number): Ptr {
 export function calloc(count: number, size: number): Ptr {
   expectNumber("calloc", "count", count);
   expectNumber("calloc", "size", size);
-  return orNull(() => defaultAllocator().calloc(count, size));
+  try {
+    return defaultAllocator().calloc(count, size);
+  } catch (error) {
+    return nullFor(error);
+  }
 }
 
 /**
