@@ -131,6 +131,7 @@ export class AutoPtr<T> {
     const { heap } = this.#allocator;
     const before = childrenOf(heap, this.#type, ptr);
     this.#type.write(heap, ptr, value);
+    if (before.length === 0) return;
     const after = new Set(childrenOf(heap, this.#type, ptr).map(([child]) => child));
     for (const [child, type] of before) if (!after.has(child)) drop(this.#allocator, type, child);
   }

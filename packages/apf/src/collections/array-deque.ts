@@ -64,9 +64,9 @@ export class ArrayDeque<T> extends Collection implements Iterable<T> {
     const { length } = this;
     this.#scratch.write(this.#codec, value);
     this.#reserve("push_front", length + 1);
-    const { first, capacity } = CONTROL.read(this.heap, this.handle);
+    const capacity = CONTROL.get.capacity(this.heap, this.handle);
     this.#scratch.copyTo(this.heap, this.#at(capacity - 1));
-    CONTROL.set.first(this.heap, this.handle, (first + capacity - 1) % capacity);
+    this.#advance(capacity - 1);
     CONTROL.set.length(this.heap, this.handle, length + 1);
   }
 
@@ -80,10 +80,10 @@ export class ArrayDeque<T> extends Collection implements Iterable<T> {
 
   /** Removes the first element. @returns it; `undefined` when there is none */
   pop_front(): T | undefined {
-    const value = this.get(0);
-    const { length, first, capacity } = CONTROL.read(this.heap, this.handle);
+    const { length } = this;
     if (length === 0) return undefined;
-    CONTROL.set.first(this.heap, this.handle, (first + 1) % capacity);
+    const value = this.get(0);
+    this.#advance(1);
     CONTROL.set.length(this.heap, this.handle, length - 1);
     return value;
   }
@@ -107,15 +107,24 @@ export class ArrayDeque<T> extends Collection implements Iterable<T> {
     return this.iter();
   }
 
+  /** Moves the beginning by so many places. */
+  #advance(places: number): void {
+    const { heap, handle } = this;
+    CONTROL.set.first(heap, handle, (CONTROL.get.first(heap, handle) + places) % CONTROL.get.capacity(heap, handle));
+  }
+
   #at(index: number): Ptr {
-    const { first, capacity, region } = CONTROL.read(this.heap, this.expectAlive("ArrayDeque"));
-    return elementAt(this.#codec, region, (first + index) % capacity);
+    const { heap } = this;
+    const control = this.expectAlive("ArrayDeque");
+    const place = (CONTROL.get.first(heap, control) + index) % CONTROL.get.capacity(heap, control);
+    return elementAt(this.#codec, CONTROL.get.region(heap, control), place);
   }
 
   /** Makes room for so many elements: those of a ring that has become larger begin at its beginning. */
   #reserve(call: string, count: number): void {
-    const { capacity, region, first, length } = CONTROL.read(this.heap, this.expectAlive(call));
-    if (count <= capacity) return;
+    const control = this.expectAlive(call);
+    if (count <= CONTROL.get.capacity(this.heap, control)) return;
+    const { capacity, region, first, length } = CONTROL.read(this.heap, control);
     const wanted = Math.max(2 * capacity, FIRST_CAPACITY);
     const { size } = this.#codec;
     const larger = takeBlock(call, this.backing, wanted * size);

@@ -203,8 +203,9 @@ export class HashMap<K, V> extends Collection implements Iterable<[K, V]> {
     const { heap, handle } = this;
     this.#written.write(this.#value, value);
     this.#reserve();
-    const { first, carved, length } = CONTROL.read(heap, handle);
-    const index = first === 0 ? carved + 1 : first;
+    const { length } = this;
+    const first = CONTROL.get.first(heap, handle);
+    const index = first === 0 ? CONTROL.get.carved(heap, handle) + 1 : first;
     const node = this.#nodeAt(index);
     this.#written.copyTo(heap, node + this.#node.offsets.value);
     if (first === 0) CONTROL.set.carved(heap, handle, index);
@@ -228,8 +229,8 @@ export class HashMap<K, V> extends Collection implements Iterable<[K, V]> {
   /** Makes room for one more: twice as many buckets and nodes, and 1, when every node is used. */
   #reserve(): void {
     const { heap, handle, backing } = this;
-    const { length, capacity, region, buckets, carved } = CONTROL.read(heap, handle);
-    if (length < capacity) return;
+    if (this.length < CONTROL.get.capacity(heap, handle)) return;
+    const { capacity, region, buckets, carved } = CONTROL.read(heap, handle);
     const wanted = capacity === 0 ? FIRST_BUCKETS : 2 * capacity + 1;
     const nodes = takeBlock("insert", backing, wanted * this.#node.size);
     const heads = backing.malloc(wanted * 4);
@@ -276,8 +277,8 @@ export class HashMap<K, V> extends Collection implements Iterable<[K, V]> {
 
   /** Address of the word that leads to the nodes of a hash. */
   #bucketOf(hash: number): number {
-    const { buckets, bucketCount } = CONTROL.read(this.heap, this.handle);
-    return buckets + (hash % bucketCount) * 4;
+    const { heap, handle } = this;
+    return CONTROL.get.buckets(heap, handle) + (hash % CONTROL.get.bucketCount(heap, handle)) * 4;
   }
 
   #valueOf(node: Ptr): V {

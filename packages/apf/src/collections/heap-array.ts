@@ -186,8 +186,9 @@ export class HeapArray<T> extends Collection implements Iterable<T> {
 
   /** Makes room for so many elements. */
   #reserve(call: string, count: number): void {
-    const { capacity, region } = CONTROL.read(this.heap, this.expectAlive(call));
-    if (count <= capacity) return;
+    const control = this.expectAlive(call);
+    if (count <= CONTROL.get.capacity(this.heap, control)) return;
+    const { capacity, region } = CONTROL.read(this.heap, control);
     const wanted = Math.max(count, 2 * capacity, FIRST_CAPACITY);
     const larger = takeBlock(call, this.backing, wanted * this.#codec.size);
     this.heap.u8.copyWithin(larger, region, region + this.length * this.#codec.size);

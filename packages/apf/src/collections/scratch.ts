@@ -6,6 +6,8 @@
 import { asPtr, type Codec, type Heap, type HeapBuffer, type Ptr, type Views } from "@heapwright/core";
 
 const SCRATCH_PTR: Ptr = /* @__PURE__ */ asPtr(8);
+/** Up to here a loop over bytes beats `subarray` and `set`. */
+const LOOP_BYTES = 128;
 
 /** Holds one value of a codec; padding stays zero. */
 export class Scratch implements Views {
@@ -56,6 +58,9 @@ export class Scratch implements Views {
   }
 
   copyTo(heap: Heap<HeapBuffer>, address: number): void {
-    heap.u8.set(this.u8.subarray(SCRATCH_PTR, SCRATCH_PTR + this.#bytes), address);
+    const { u8 } = heap;
+    const bytes = this.#bytes;
+    if (bytes > LOOP_BYTES) u8.set(this.u8.subarray(SCRATCH_PTR, SCRATCH_PTR + bytes), address);
+    else for (let i = 0; i < bytes; i += 1) u8[address + i] = this.u8[SCRATCH_PTR + i]!;
   }
 }
