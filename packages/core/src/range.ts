@@ -122,9 +122,11 @@ export function adoptRange(source: HeapSource, options: AdoptOptions): Formatted
 
 /** Finds a heap that is there already. */
 export function attachRange(source: HeapSource, options: AttachOptions): FormattedRange<HeapBuffer> {
-  const buffer = bufferOf("Heap.attach", source);
+  const seen = bufferOf("Heap.attach", source);
   expectOptions("Heap.attach", options);
   const base = sizeOf("base", options.base ?? 0);
+  // Another agent may be growing the heap: a buffer that is taken after its superblock has said so has all of it.
+  const buffer = isBeyond(seen, base) ? bufferOf("Heap.attach", source) : seen;
   validate(buffer, base);
   if (isSharedBuffer(buffer)) validateShared(buffer, base, source instanceof WebAssembly.Memory);
   return new FormattedRange(source, base);
@@ -164,6 +166,13 @@ function formatOrThrow(
   const more = isShared ? ", its slots 4 KiB, each worker 1.5" : "";
   const remedy = `its superblock takes ${SUPERBLOCK.size}${more}, and 1/64 goes to start bits`;
   throw new HeapError("ERR_INVALID_ARGUMENT", `${call}: ${bytes} bytes are too few for ${what}; ${remedy}`);
+}
+
+/** Whether a shared heap, if that is one, says that it is larger than a buffer. */
+function isBeyond(buffer: HeapBuffer, base: number): boolean {
+  if (!isSharedBuffer(buffer) || base % 8 !== 0 || base + SUPERBLOCK.size > buffer.byteLength) return false;
+  const words = new Int32Array(buffer, base, SUPERBLOCK.size / 4);
+  return base + (Atomics.load(words, SUPERBLOCK.offsets.bytes >>> 2) >>> 0) > buffer.byteLength;
 }
 
 /** Refuses what is no heap, before anything in it is believed. */

@@ -135,6 +135,27 @@ describe("attaching to shared memory", () => {
     heap.check();
   });
 
+  it("finds all of a memory that another agent grows just then", () => {
+    const heap = new Heap({ bytes: PAGE_BYTES, maxBytes: 4 * PAGE_BYTES, shared: true });
+    const { memory } = heap as SharedHeap;
+    const old = memory!.buffer;
+    heap.grow(PAGE_BYTES);
+    // Who has taken the buffer, and not looked at the superblock yet.
+    let reads = 0;
+    Object.defineProperty(memory, "buffer", {
+      configurable: true,
+      get(this: WebAssembly.Memory) {
+        reads += 1;
+        return reads <= 2 ? old : Reflect.get(WebAssembly.Memory.prototype, "buffer", this);
+      },
+    });
+    const other = attachAnother(heap);
+    Reflect.deleteProperty(memory!, "buffer");
+    expect(other.size).toBe(heap.size);
+    other.free(heap.malloc(70_000));
+    other.check();
+  });
+
   it("finds all of a memory that another agent has grown, though the engine shows the old buffer still", () => {
     const heap = new Heap({ bytes: PAGE_BYTES, maxBytes: 16 * PAGE_BYTES, shared: true });
     const { memory } = heap as { memory: WebAssembly.Memory };
