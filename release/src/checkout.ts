@@ -44,8 +44,8 @@ export class Checkout {
     return new Checkout(folder);
   }
 
-  run(command: string, ...args: string[]): Promise<string> {
-    return run(command, args, { cwd: this.folder, env: this.#env }).then(({ stdout }) => stdout);
+  async run(command: string, ...args: string[]): Promise<string> {
+    return (await run(command, args, { cwd: this.folder, env: this.#env })).stdout;
   }
 
   /** Installs the tools, from the store of the pnpm that installed ours where it has them. */
@@ -104,7 +104,9 @@ export class Checkout {
     const token = `${registry.replace(/^http:/, "")}:_authToken=nobody`;
     await writeFile(join(this.folder, ".npmrc"), `registry=${registry}\n${token}\n`);
     const before = new Set(await this.#tags());
-    await this.run("changeset", "publish");
+    // What changesets asks npm about does not heed .npmrc, but only this.
+    const env = { ...this.#env, npm_config_registry: registry };
+    await run("changeset", ["publish"], { cwd: this.folder, env });
     return (await this.#tags()).filter((tag) => !before.has(tag)).map((tag) => tag.replace("@heapwright/", ""));
   }
 

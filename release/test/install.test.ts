@@ -4,16 +4,12 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, inject, it } from "vitest";
 
 import { PACKAGES } from "../src/checkout.ts";
+import { consumerOf } from "../src/consumers.ts";
 import { type Consumer, install, installed, MANAGERS, newProject } from "../src/managers.ts";
 import type { Output } from "../src/program.ts";
 import { compile, promised, quickStart, runJavaScript, type Sample } from "../src/samples.ts";
 
 const versions = inject("versions");
-
-function consumerOf(name: string): Consumer {
-  const folder = inject("folder");
-  return { folder: join(folder, name), registry: inject("registry"), home: join(folder, "home") };
-}
 
 function packageFile(folder: string, name: string, file: string): Promise<string> {
   return readFile(join(folder, "node_modules/@heapwright", name, file), "utf8");
