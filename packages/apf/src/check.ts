@@ -161,7 +161,7 @@ function checkBits(u32: Uint32Array, descriptor: number, base: number, size: num
 
 /** Invariant 9. */
 function checkMarks(u32: Uint32Array, descriptor: number, size: number, carved: number): void {
-  if (u32[(descriptor + SUPERBLOCK.offsets.flag) >>> 2] === 0) return;
+  if (u32[(descriptor + SUPERBLOCK.offsets.freed) >>> 2] === 0) return;
   const first = firstMark(u32, descriptor);
   const end = first + markBytes(u32, descriptor);
   const base = u32[(descriptor + SUPERBLOCK.offsets.base) >>> 2]!;

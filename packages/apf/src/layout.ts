@@ -107,20 +107,20 @@
  *   +40   previous   in the list of partial superblocks
  *   +44   after      the next superblock of the record, and
  *   +48   before       the one before
- *   +52   flag       word address of its flag, 0: it has none (private heaps)
+ *   +52   freed      word address of the count of its marks, 0: it has none (private heaps)
  *   +56   marks      address of its marks less (base >>> shift)
  *   +60   shift      a mark for each 2^shift bytes, in which no two blocks begin
  *   +64   live       16 words a page: a bit for each 8 bytes, 1 where a block begins that someone holds
- *   then  flag       1: there are marks (shared heaps), in a cache line of its own
+ *   then  freed      marks that are set, or about to be (shared heaps), in a cache line of its own
  *         marks      a byte for each 2^shift bytes: 1 where a block begins that another agent than the owner has freed
  *
  *   a free block     +0: the next one of its superblock, 0: none
  * ```
  *
  * In a shared heap each agent has a worker, and each superblock an owner: the worker of its record. The owner alone writes
- * live bits, anchor, lists and cache. Who else frees a block sets its mark, and the flag and the hint after it; the owner
- * sees them when it has no free blocks, and clears the live bit, then the mark. Nothing is linked on the way, and each step
- * is one store: there is no list for two to pull at, and nothing of it can be half done.
+ * live bits, anchor, lists and cache. Who else frees a block counts it, and then sets its mark: with that it is free, and its
+ * superblock may be gone with the next instant. The owner sees it when it has no free blocks left, clears the live bit, then
+ * the mark, then counts down. Nothing is linked on the way: there is no list for two to pull at, and nothing to be half done.
  *
  * The truth is: the page map's block, the superblocks in the map, of each class, owner, `carved`, live bits and marks; large
  * blocks in the map. All else is made anew from that when an agent was interrupted, or is gone.
@@ -306,7 +306,7 @@ export const SUPERBLOCK: StructCodec<{
   previous: Word;
   after: Word;
   before: Word;
-  flag: Word;
+  freed: Word;
   marks: Word;
   shift: Word;
 }> = /* @__PURE__ */ struct({
@@ -323,7 +323,7 @@ export const SUPERBLOCK: StructCodec<{
   previous: u32,
   after: u32,
   before: u32,
-  flag: u32,
+  freed: u32,
   marks: u32,
   shift: u32,
 });

@@ -1,16 +1,19 @@
 /**
  * Marks: how an agent frees a block of another one's superblock without a lock. The picture is in layout.
  *
- * Who frees stores the mark, then the flag of the superblock unless it is set, then the hint of its owner's record. The owner
- * clears the hint, then the flag, and then looks at the marks: what it does not see there has set the flag once more. Both
- * do it by Atomics, so that of two who write one word and read the other's at least one sees the other.
+ * Who frees counts the block in its superblock, leaves a hint in the owner's record if it is the first, and then sets the
+ * mark, by which the block is free. All else comes before: with its last block a superblock may go, and its descriptor with
+ * it. The owner clears the hint, looks at the marks of each superblock that has a count, and counts down what it found. Who
+ * has counted and not marked yet is not forgotten: the count stays, and the owner leaves the hint for itself.
+ *
+ * Counts and hints are written by Atomics, so that of two who write one and then read the other at least one sees both.
  *
  * @module
  */
 import type { Cursor } from "./cursor.ts";
 import { PAGE_BYTES, RECORD, SUPERBLOCK } from "./layout.ts";
 import { liveBias } from "./page-map.ts";
-import { FLAG_BYTES, freeCount } from "./superblocks.ts";
+import { FREED_BYTES, freeCount } from "./superblocks.ts";
 import { putBack } from "./transfers.ts";
 
 const { offsets } = SUPERBLOCK;
@@ -19,19 +22,21 @@ const PAGES = offsets.pages >>> 2;
 const MAX = offsets.max >>> 2;
 const AFTER = offsets.after >>> 2;
 const OWNER = offsets.record >>> 2;
-const FLAG_WORD = offsets.flag >>> 2;
+const FREED = offsets.freed >>> 2;
 const SHIFT = offsets.shift >>> 2;
 const ALL = RECORD.offsets.all >>> 2;
 const HINT = RECORD.offsets.hint >>> 2;
 
-/** Says that a superblock has marks: to its owner, whoever that is now. */
-export function announce(i32: Int32Array, descriptor: number): void {
+/** Counts a block of another agent's superblock, which is live and is marked next. */
+export function countFreed(i32: Int32Array, descriptor: number): void {
   const word = descriptor >>> 2;
-  const flag = i32[word + FLAG_WORD]!;
-  if (Atomics.load(i32, flag) !== 0) return;
-  Atomics.store(i32, flag, 1);
-  // After the flag: who takes the superblock over meanwhile sees to its flag after he is the owner.
-  Atomics.store(i32, Atomics.load(i32, word + OWNER) + HINT, 1);
+  // After the count: who takes the superblock over meanwhile looks at it once he is the owner.
+  if (Atomics.add(i32, i32[word + FREED]!, 1) === 0) hintOwner(i32, descriptor);
+}
+
+/** Says that a superblock has a count: to its owner, whoever that is now. */
+export function hintOwner(i32: Int32Array, descriptor: number): void {
+  hintAt(i32, Atomics.load(i32, (descriptor >>> 2) + OWNER));
 }
 
 /** Says that a record's superblocks may have marks. */
@@ -44,7 +49,7 @@ export function gather(apf: Cursor, record: number): void {
   if (apf.heap.u32[record + HINT] !== 0) gatherFrom(apf, record, false);
 }
 
-/** As {@link gather}, and looks at every mark, flagged or not. */
+/** As {@link gather}, and looks at every mark, counted or not. */
 export function gatherAll(apf: Cursor, record: number): void {
   gatherFrom(apf, record, true);
 }
@@ -52,25 +57,31 @@ export function gatherAll(apf: Cursor, record: number): void {
 function gatherFrom(apf: Cursor, record: number, isThorough: boolean): void {
   const { i32, u32 } = apf.heap;
   Atomics.store(i32, record + HINT, 0);
+  let isMore = false;
   let after = 0;
   for (let descriptor = u32[record + ALL]!; descriptor !== 0; descriptor = after) {
     const word = descriptor >>> 2;
     // Before it may be given back.
     after = u32[word + AFTER]!;
-    const flag = u32[word + FLAG_WORD]!;
-    if (!isThorough && u32[flag] === 0) continue;
-    Atomics.store(i32, flag, 0);
-    gatherMarked(apf, descriptor);
+    const freed = u32[word + FREED]!;
+    if (!isThorough && u32[freed] === 0) continue;
+    if (!gatherMarked(apf, descriptor) && Atomics.load(i32, freed) !== 0) isMore = true;
   }
+  if (isMore) hintAt(i32, record);
 }
 
-/** Puts the marked blocks of a superblock back to the others. The live bit first: with its mark alone a block is free. */
-function gatherMarked(apf: Cursor, descriptor: number): void {
-  const { u32, u8 } = apf.heap;
+/**
+ * Puts the marked blocks of a superblock back to the others. The live bit first: with its mark alone a block is free.
+ *
+ * @returns whether all blocks of the superblock are free now: then it is none any more
+ */
+function gatherMarked(apf: Cursor, descriptor: number): boolean {
+  const { i32, u32, u8 } = apf.heap;
   const word = descriptor >>> 2;
   const bias = liveBias(u32, descriptor);
   const first = firstMark(u32, descriptor);
   const end = (first + markBytes(u32, descriptor) + 3) >>> 2;
+  let gathered = 0;
   for (let at = first >>> 2; at < end; at += 1) {
     if (u32[at] === 0) continue;
     for (let mark = at * 4; mark < at * 4 + 4; mark += 1) {
@@ -79,17 +90,19 @@ function gatherMarked(apf: Cursor, descriptor: number): void {
       const ptr = markedBlock(u32, descriptor, mark - first);
       u32[(bias + (ptr >>> 8)) | 0]! &= ~(1 << (ptr >>> 3));
       u8[mark] = 0;
+      gathered += 1;
       const isLast = freeCount(u32, descriptor) + 1 === u32[word + MAX];
       putBack(apf, u32, descriptor, ptr);
-      // With it the superblock may be gone.
-      if (isLast) return;
+      if (isLast) return true;
     }
   }
+  if (gathered !== 0) Atomics.sub(i32, u32[word + FREED]!, gathered);
+  return false;
 }
 
 /** Address of the first mark of a superblock in a shared heap. */
 export function firstMark(u32: Uint32Array, descriptor: number): number {
-  return u32[(descriptor >>> 2) + FLAG_WORD]! * 4 + FLAG_BYTES;
+  return u32[(descriptor >>> 2) + FREED]! * 4 + FREED_BYTES;
 }
 
 /** How many marks there are. */

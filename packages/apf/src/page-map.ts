@@ -40,7 +40,7 @@ const RECORDS = WORKER.offsets.records >>> 2;
 const BASE = SUPERBLOCK.offsets.base >>> 2;
 const PAGES = SUPERBLOCK.offsets.pages >>> 2;
 const OWNER = SUPERBLOCK.offsets.record >>> 2;
-const FLAG_WORD = SUPERBLOCK.offsets.flag >>> 2;
+const FREED = SUPERBLOCK.offsets.freed >>> 2;
 const MARKS = SUPERBLOCK.offsets.marks >>> 2;
 const SHIFT = SUPERBLOCK.offsets.shift >>> 2;
 const LIVE_BITS = SUPERBLOCK.size >>> 2;
@@ -99,7 +99,7 @@ export function hasLiveBit(u32: Uint32Array, descriptor: number, ptr: number): b
 /** Whether another agent than the owner has freed the block at an address in the pages of a superblock. */
 export function isMarked(u32: Uint32Array, descriptor: number, ptr: number): boolean {
   const word = descriptor >>> 2;
-  if (u32[word + FLAG_WORD] === 0) return false;
+  if (u32[word + FREED] === 0) return false;
   const mark = (u32[word + MARKS]! + (ptr >>> u32[word + SHIFT]!)) >>> 0;
   return ((u32[mark >>> 2]! >>> ((mark & 3) << 3)) & 0xff) !== 0;
 }

@@ -332,6 +332,11 @@ export class PrivateAllocator extends Cursor implements Allocator {
     yield* blocksOf(this);
   }
 
+  /** @internal The blocks of the backing that are the allocator's own, large ones included. */
+  taken(): Ptr[] {
+    return takenBlocks(this);
+  }
+
   /** A picture in words: superblocks, caches, then a line a block. */
   dump(): string {
     this.expectAlive("dump");

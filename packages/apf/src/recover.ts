@@ -36,7 +36,7 @@ const ANCHOR_WORD = offsets.anchor >>> 2;
 const AVAIL = offsets.avail >>> 2;
 const CARVED = offsets.carved >>> 2;
 const NEXT = offsets.next >>> 2;
-const FLAG_WORD = offsets.flag >>> 2;
+const FREED = offsets.freed >>> 2;
 const MARKS = offsets.marks >>> 2;
 const SHIFT = offsets.shift >>> 2;
 const LIVE_BITS = SUPERBLOCK.size >>> 2;
@@ -127,7 +127,7 @@ function settle(apf: Cursor, descriptor: number, record: number): boolean {
   u32[record + HELD_PAGES]! += u32[word + PAGES]!;
   linkAll(u32, record, descriptor);
   if (freeCount(u32, descriptor) !== 0) linkPartial(u32, record, descriptor);
-  if (u32[word + FLAG_WORD] !== 0) hintAt(i32, record);
+  if (u32[word + FREED] !== 0) hintAt(i32, record);
   return freeCount(u32, descriptor) === u32[word + MAX];
 }
 
@@ -139,12 +139,8 @@ export function adoptLeft(apf: Cursor, isPresent: IsPresent): void {
   const { control } = apf;
   const { u32 } = apf.heap;
   for (const worker of goneOf(u32, control, isPresent)) adoptFrom(apf, worker);
-  // Who is gone may have marked a block and not said so.
+  // Who is gone may have been the first to count a block of a superblock, and not have said so.
   const { i32 } = apf.heap;
-  for (const descriptor of superblocksOf(u32, control)) {
-    const flag = u32[(descriptor >>> 2) + FLAG_WORD]!;
-    if (flag !== 0) Atomics.store(i32, flag, 1);
-  }
   for (const worker of workersOf(u32, control)) {
     for (let at = 0; at < ALL_RECORDS_WORDS; at += RECORD_WORDS) hintAt(i32, recordsOf(worker) + at);
   }
@@ -201,24 +197,27 @@ function relist(apf: Cursor, descriptor: number): void {
   const word = descriptor >>> 2;
   const size = SIZES[u32[word + CLASS]!]!;
   const bias = liveBias(u32, descriptor);
-  const [flag, marks, shift] = [u32[word + FLAG_WORD]!, u32[word + MARKS]!, u32[word + SHIFT]!];
-  // Who marks a block from here on sets it again.
-  if (flag !== 0) Atomics.store(i32, flag, 0);
+  const [freed, marks, shift] = [u32[word + FREED]!, u32[word + MARKS]!, u32[word + SHIFT]!];
   const carved = u32[word + CARVED]!;
   let avail = 0;
+  let unmarked = 0;
   let free = u32[word + MAX]! - carved;
   for (let ptr = u32[word + BASE]! + (carved - 1) * size; ptr >= u32[word + BASE]!; ptr -= size) {
     const live = (bias + (ptr >>> 8)) | 0;
     const bit = 1 << (ptr >>> 3);
     const mark = (marks + (ptr >>> shift)) >>> 0;
-    const isMarked = flag !== 0 && Atomics.load(u8, mark) !== 0;
+    const isMarked = freed !== 0 && Atomics.load(u8, mark) !== 0;
     if ((u32[live]! & bit) !== 0 && !isMarked) continue;
     u32[live]! &= ~bit;
-    if (isMarked) u8[mark] = 0;
+    if (isMarked) {
+      u8[mark] = 0;
+      unmarked += 1;
+    }
     u32[ptr >>> 2] = avail;
     avail = ptr;
     free += 1;
   }
+  if (unmarked !== 0) Atomics.sub(i32, freed, unmarked);
   u32[word + AVAIL] = avail;
   u32[word + ANCHOR_WORD] = (free << COUNT_SHIFT_BITS) | (free === 0 ? ANCHOR_STATE.FULL : ANCHOR_STATE.PARTIAL);
 }

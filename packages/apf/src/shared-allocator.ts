@@ -11,7 +11,7 @@ import { departuresOf, generationOf, isPresent } from "@heapwright/core/engine";
 import { Opened } from "./cursor.ts";
 import type { ApfBlock, ApfStats } from "./inspect.ts";
 import { CLASS_COUNT, CONTROL, RECORD, RECORD_WORDS, SUPERBLOCK } from "./layout.ts";
-import { announce } from "./marks.ts";
+import { countFreed, hintOwner } from "./marks.ts";
 import { doubleFree } from "./misuse.ts";
 import { hasLiveBit, isMarked, superblockAt } from "./page-map.ts";
 import { PrivateAllocator } from "./private-allocator.ts";
@@ -29,7 +29,7 @@ const DEPARTURES = CONTROL.offsets.departures >>> 2;
 const FIRST_WORKER = CONTROL.offsets.worker >>> 2;
 const END = RECORD.offsets.end >>> 2;
 const OWNER = SUPERBLOCK.offsets.record >>> 2;
-const FLAG_WORD = SUPERBLOCK.offsets.flag >>> 2;
+const FREED = SUPERBLOCK.offsets.freed >>> 2;
 const MARKS = SUPERBLOCK.offsets.marks >>> 2;
 const SHIFT = SUPERBLOCK.offsets.shift >>> 2;
 const ROOM_MASK = 0x1fff;
@@ -118,11 +118,12 @@ export class SharedAllocator extends PrivateAllocator {
                 u32[record] = (tally - 1) | 0;
                 return;
               }
-            } else if (Atomics.compareExchange(u8, mark, 0, 1) === 0) {
-              if (Atomics.load(this.i32, u32[(descriptor + FLAG_WORD) | 0]!) === 0) {
-                announce(this.shared.i32, descriptor * 4);
+            } else {
+              if (Atomics.add(this.i32, u32[(descriptor + FREED) | 0]!, 1) === 0) {
+                hintOwner(this.shared.i32, descriptor * 4);
               }
-              return;
+              // Nothing after it: the superblock may be gone. Nor before it, where another one has been faster.
+              if (Atomics.compareExchange(u8, mark, 0, 1) === 0) return;
             }
           }
         }
@@ -154,6 +155,11 @@ export class SharedAllocator extends PrivateAllocator {
 
   override *blocks(): Generator<ApfBlock> {
     yield* this.#locked("blocks", () => [...this.inner.blocks()]);
+  }
+
+  /** @internal */
+  override taken(): Ptr[] {
+    return this.#locked("taken", () => this.inner.taken());
   }
 
   override dump(): string {
@@ -206,8 +212,8 @@ export class SharedAllocator extends PrivateAllocator {
     if (isMarked(u32, descriptor, ptr)) throw doubleFree("free", ptr, ptr);
     const word = descriptor >>> 2;
     if ((u32[word + OWNER]! - this.records) >>> 0 < ALL_RECORDS_WORDS) return false;
-    Atomics.store(u8, u32[word + MARKS]! + (ptr >>> u32[word + SHIFT]!), 1);
-    announce(i32, descriptor);
+    countFreed(i32, descriptor);
+    Atomics.store(u8, (u32[word + MARKS]! + (ptr >>> u32[word + SHIFT]!)) >>> 0, 1);
     return true;
   }
 

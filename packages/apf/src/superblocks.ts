@@ -43,7 +43,7 @@ const CARVED = offsets.carved >>> 2;
 const NEXT = offsets.next >>> 2;
 const AFTER = offsets.after >>> 2;
 const BEFORE = offsets.before >>> 2;
-const FLAG_WORD = offsets.flag >>> 2;
+const FREED = offsets.freed >>> 2;
 const MARKS = offsets.marks >>> 2;
 const SHIFT = offsets.shift >>> 2;
 const PREVIOUS = offsets.previous >>> 2;
@@ -64,8 +64,8 @@ const GROWTH_SHIFT_BITS = 3;
 const IDLE_PAGES_MIN = 16;
 const IDLE_SHARE_SHIFT_BITS = 3;
 const COUNT_SHIFT_BITS = 2;
-/** A flag has a cache line of its own, which its neighbours in the owner's descriptor are not to share. */
-export const FLAG_BYTES = 64;
+/** The count of marks has a cache line of its own: others write it, and the owner is not to miss its descriptor for it. */
+export const FREED_BYTES = 64;
 
 /** Free blocks of a superblock, those never handed out included. */
 export function freeCount(u32: Uint32Array, descriptor: number): number {
@@ -92,6 +92,8 @@ export function takeSuperblock(apf: Cursor, record: number, sizeClass: number): 
   const { u32 } = apf.heap;
   const word = descriptor >>> 2;
   if (u32[word + CLASS] !== sizeClass) format(u32, word, sizeClass);
+  // Who counted and did not come to set the mark is gone.
+  if (u32[word + FREED] !== 0) u32[u32[word + FREED]!] = 0;
   u32[word + OWNER] = record;
   u32[word + ANCHOR_WORD] = (u32[word + MAX]! << COUNT_SHIFT_BITS) | ANCHOR_STATE.PARTIAL;
   u32[record + HELD_PAGES]! += u32[word + PAGES]!;
@@ -183,7 +185,7 @@ function makeSuperblock(apf: Cursor, pages: number, sizeClass: number): number {
   const base = Math.ceil(block / PAGE_BYTES) * PAGE_BYTES;
   const isShared = (apf.heap.u32[control + FLAGS]! & FLAG.SHARED) !== 0;
   const shift = isShared ? markShift(sizeClass) : 0;
-  const markBytes = isShared ? FLAG_BYTES + (((pages * PAGE_BYTES) >>> shift) + 3) : 0;
+  const markBytes = isShared ? FREED_BYTES + (((pages * PAGE_BYTES) >>> shift) + 3) : 0;
   const liveBytes = pages * PAGE_LIVE_WORDS * 4;
   keepInHand(apf.heap.u32, control, block, 0);
   const descriptor = backing.malloc(DESCRIPTOR_BYTES + liveBytes + markBytes);
@@ -204,10 +206,10 @@ function makeSuperblock(apf: Cursor, pages: number, sizeClass: number): number {
   u32[word + BLOCK] = block;
   u32[word + PAGES] = pages;
   if (isShared) {
-    const flag = (descriptor + DESCRIPTOR_BYTES + liveBytes) >>> 2;
-    u32.fill(0, flag, flag + (markBytes >>> 2));
-    u32[word + FLAG_WORD] = flag;
-    u32[word + MARKS] = (flag * 4 + FLAG_BYTES - (base >>> shift)) >>> 0;
+    const freed = (descriptor + DESCRIPTOR_BYTES + liveBytes) >>> 2;
+    u32.fill(0, freed, freed + (markBytes >>> 2));
+    u32[word + FREED] = freed;
+    u32[word + MARKS] = (freed * 4 + FREED_BYTES - (base >>> shift)) >>> 0;
     u32[word + SHIFT] = shift;
   }
   u32[control + ALL_PAGES]! += pages;
