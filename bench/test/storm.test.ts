@@ -27,7 +27,7 @@ it("workers die by the hundred, and the heap and its pools live on", { timeout: 
   expect(out).toMatch(/^blocks lost beyond +0$/m);
 });
 
-it.each(["heap-recovery", "pool-recovery"])("without %s they do not", { timeout: 300_000 }, async (fault) => {
+it.each(["heap-recovery", "pool-recovery", "apf-recovery"])("without %s they do not", { timeout: 300_000 }, async (fault) => {
   const { status, out } = await storm("--kills", "1000", "--seed", String(seedFromEnv()), "--without", fault);
   expect(out).toMatch(/: failed\n/);
   expect(status).toBe(1);
@@ -37,7 +37,7 @@ it.each([
   [["--kills", "many"], /--kills: a whole number from 1 expected, not "many"/],
   [["--workers", "2"], /--workers: a whole number from 3 expected, not "2"/],
   [["--seed=-1"], /--seed: a whole number from 0 expected, not "-1"/],
-  [["--without", "hope"], /--without: no "hope"; there are heap-recovery, pool-recovery/],
+  [["--without", "hope"], /--without: no "hope"; there are heap-recovery, pool-recovery, apf-recovery/],
   [["--fast"], /Unknown option '--fast'/],
 ])("%j is refused in a sentence", async (args, message) => {
   const { status, err } = await storm(...args);

@@ -3,11 +3,12 @@
  *
  * @module
  */
+import { ApfAllocator } from "@heapwright/apf";
 import { asPtr, type Ptr, type SharedHeap } from "@heapwright/core";
 import type { Random } from "@heapwright/core/testing";
 import { FixedMemPool, VariadicMemPool } from "@heapwright/pool";
 
-import { takenBy } from "./insides.ts";
+import { believeApf, believePool, takenBy } from "./insides.ts";
 
 /** An allocator under the storm, as one agent sees it. */
 export interface Stormed {
@@ -36,6 +37,8 @@ export interface Kind {
   readonly unjudged: RegExp;
   /** Makes it in a heap that programs are to share. Its handle is what others open it by. */
   make(heap: SharedHeap): number;
+  /** Has it believe, in a copy of a heap, that nobody has died. */
+  believe(copy: SharedHeap, handle: number): void;
   open(heap: SharedHeap, handle: number): Stormed;
 }
 
@@ -52,6 +55,7 @@ const HEAP: Kind = {
   },
   unjudged: /invariant 9\b/,
   make: () => 0,
+  believe: () => {},
   open: (heap) => ({
     name: "heap",
     malloc: (size) => heap.malloc(size),
@@ -72,6 +76,7 @@ const FIXED: Kind = {
   size: (random) => Math.floor(random() * (FIXED_BYTES + 1)),
   unjudged: /invariant 7\b/,
   make: (heap) => new FixedMemPool(FIXED_BYTES, 40, { backing: heap }).handle,
+  believe: believePool,
   open(heap, handle) {
     const pool = FixedMemPool.attach(heap, asPtr(handle));
     return {
@@ -92,6 +97,7 @@ const VARIADIC: Kind = {
   size: (random) => Math.floor(random() ** 2 * 3000),
   unjudged: /(?!)/,
   make: (heap) => new VariadicMemPool(16_384, 20, { backing: heap }).handle,
+  believe: believePool,
   open(heap, handle) {
     const pool = VariadicMemPool.attach(heap, asPtr(handle));
     return {
@@ -106,8 +112,38 @@ const VARIADIC: Kind = {
   },
 };
 
+const APF: Kind = {
+  name: "apf",
+  weight: 3,
+  size(random) {
+    const kind = random();
+    if (kind < 0.6) return Math.floor(random() ** 2 * 600);
+    if (kind < 0.95) return Math.floor(random() ** 2 * 5000);
+    return Math.floor(random() * 40_000);
+  },
+  unjudged: /invariant [679]\b/,
+  // A tuner that changes its mind all the time, so that caches are filled and emptied more often.
+  make: (heap) => new ApfAllocator({ backing: heap, targetApf: 12, burstLength: 30, hibernationPeriod: 50 }).handle,
+  believe: believeApf,
+  open(heap, handle) {
+    const apf = ApfAllocator.attach(heap, asPtr(handle));
+    return {
+      name: "apf",
+      malloc: (size) => apf.malloc(size),
+      free: (ptr) => apf.free(ptr),
+      calloc: (count, size) => apf.calloc(count, size),
+      realloc: (ptr, size) => apf.realloc(ptr, size),
+      alignedAlloc: (alignment, size) => apf.alignedAlloc(alignment, size),
+      blocks: () => apf.blocks(),
+      check: () => apf.check(),
+      taken: () => takenBy(apf),
+      destroy: () => apf.destroy(),
+    };
+  },
+};
+
 /** All of them; a block's `allocator` is its number here. */
-export const KINDS: readonly Kind[] = [HEAP, FIXED, VARIADIC];
+export const KINDS: readonly Kind[] = [HEAP, FIXED, VARIADIC, APF];
 
 /** The name under which a heap keeps an allocator's handle. */
 export function rootOf(kind: Kind): string {

@@ -38,6 +38,8 @@ export class BrokenInvariant extends Error {
 export function takeCensus(scene: Scene, dead: readonly number[]): string[] {
   checkAll(scene);
   const live = scene.allocators.map(liveBlocks);
+  // Now: who frees a block may give some of these back.
+  const taken = scene.allocators.map((allocator): number[] => [...allocator.taken()]);
   const owners = new Map<number, string>();
   const own = (who: string, { ptr }: Holding): void => {
     const other = owners.get(ptr);
@@ -68,12 +70,15 @@ export function takeCensus(scene: Scene, dead: readonly number[]): string[] {
       continue;
     }
     scene.ledger.clearEntry(seat, entry);
-    if (!isLeft) continue;
-    scene.allocators[holding.allocator]?.free(asPtr(holding.ptr));
-    live[holding.allocator]?.delete(holding.ptr);
+    // On its way back to the heap, where it was of a size that comes from there.
+    const isHeaps = !isLeft && holding.ptr !== 0 && !owners.has(holding.ptr) && live[0]?.has(holding.ptr) === true;
+    const holder = isLeft ? holding.allocator : 0;
+    if (!isLeft && (!isHeaps || taken.some((blocks) => blocks.includes(holding.ptr)))) continue;
+    scene.allocators[holder]?.free(asPtr(holding.ptr));
+    live[holder]?.delete(holding.ptr);
   }
   for (const seat of dead) scene.ledger.settle(seat);
-  const lost = giveBackUnowned(scene, live, owners);
+  const lost = giveBackUnowned(scene, live, taken, owners);
   checkAll(scene);
   return lost;
 }
@@ -130,16 +135,17 @@ function expectIntact({ heap }: Scene, live: readonly ReadonlyMap<number, number
   if (at >= 0) throw new BrokenInvariant(`byte ${at} of the ${size}-byte block at ${ptr} of the ${name} has changed`);
 }
 
-/** Frees the live blocks that nobody owns, of pools first: what they have taken from the heap is theirs. */
+/** Frees the live blocks that nobody owns. What other allocators have taken from the heap is theirs. */
 function giveBackUnowned(
   scene: Scene,
   live: readonly ReadonlyMap<number, number>[],
+  taken: readonly (readonly number[])[],
   owners: ReadonlyMap<number, string>,
 ): string[] {
   const { allocators } = scene;
-  const known = new Set<number>([...scene.own, ...allocators.flatMap((allocator) => [...allocator.taken()])]);
   const lost: string[] = [];
   for (const [number, allocator] of allocators.entries()) {
+    const known = new Set<number>([...scene.own, ...taken.filter((_, other) => other !== number).flat()]);
     for (const [ptr, size] of live[number] ?? []) {
       if (owners.has(ptr) || known.has(ptr)) continue;
       lost.push(`${size} bytes at ${ptr} of the ${allocator.name}`);

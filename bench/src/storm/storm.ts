@@ -116,7 +116,8 @@ export class Storm {
   };
   /** Set anew for each heap. */
   #scene!: Scene;
-  #pools: readonly number[] = [];
+  /** Handles of the allocators in the heap, 0: of the heap itself. */
+  #handles: readonly number[] = [];
   #seats: Seat[] = [];
   /** Workers without a heap yet: to start one takes longer than to let it die. */
   readonly #spares: Worker[] = [];
@@ -182,11 +183,11 @@ export class Storm {
     if (fault !== undefined) plant(heap, fault);
     const ptr = heap.calloc(1, ledgerBytes(seats));
     if (ptr === NULL) throw new Error("no room for the ledger");
-    this.#pools = KINDS.map((kind) => {
+    this.#handles = KINDS.map((kind) => {
       const handle = kind.make(heap);
       heap.setRoot(rootOf(kind), handle as typeof ptr);
       return handle;
-    }).filter((handle) => handle !== NULL);
+    });
     const ledger = new Ledger(heap.i32, ptr, seats);
     ledger.appetite = FIRST_APPETITE;
     this.#scene = { heap, ledger, seats, allocators: openAll(heap), own: [ptr] };
@@ -234,7 +235,8 @@ export class Storm {
   /** Whether a heap whose lock a dead program holds has to be repaired: in a copy, since others wait for it. */
   #dissect(number: number): void {
     const { heap, ledger } = this.#scene;
-    const copy = copyOf(heap, this.#pools);
+    const copy = copyOf(heap);
+    for (const [kind, handle] of this.#handles.entries()) KINDS[kind]?.believe(copy, handle);
     const broken = openAll(copy).flatMap(({ name, check }, kind) => {
       try {
         check();
