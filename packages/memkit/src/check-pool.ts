@@ -11,7 +11,6 @@ import {
   CONTAINER,
   FLAG_DEBUG,
   FLAG_LOCKED,
-  KEEP_NONE,
   LAYOUT_VERSION,
   LEAST_ALIGNMENT_SHIFT_BITS,
   POINTER,
@@ -133,12 +132,6 @@ function* ringDamage(state: PoolState, orphans: ReadonlySet<number>): Generator<
     if (before >>> 2 !== end && mark === 0) yield [6, `ring ${ring} holds orphans, but is not marked`, end * 4];
   }
   if (seen.size !== at("orphans")) yield [6, `${seen.size} orphans in rings, ${at("orphans")} counted`, handle];
-  const hot = at("hot");
-  if (hot > KEEP_NONE) {
-    if (!orphans.has(hot) || seen.has(hot)) yield [6, "the hot orphan is none, or filed", hot];
-    seen.add(hot);
-  }
-  if (hot === 0 && seen.size >= at("maxOrphans")) yield [6, "one more orphan could be hot than is allowed", handle];
   if (seen.size !== orphans.size) yield [6, `${orphans.size} orphans, ${seen.size} of them filed`, handle];
   if (seen.size > at("maxOrphans")) yield [6, `${seen.size} orphans, ${at("maxOrphans")} allowed`, handle];
 }
@@ -146,12 +139,7 @@ function* ringDamage(state: PoolState, orphans: ReadonlySet<number>): Generator<
 function* pointerDamage(state: PoolState): Generator<Finding> {
   const { u32 } = state.heap;
   const { handle } = state;
-  const spare = u32[(handle + offsets.spare) >>> 2]!;
-  if (spare > KEEP_NONE) {
-    const bytes = pointerBytes(0);
-    if (usable(state, spare) < bytes) yield [8, "the spare block is none", spare];
-    else if (!isZero(state.heap, spare, spare + bytes)) yield [8, "the spare block is not 0", spare];
-  }
+  yield* spareDamage(state);
   const seen = new Set<number>();
   let before = 0;
   for (const pointer of state.pointers()) {
@@ -166,6 +154,24 @@ function* pointerDamage(state: PoolState): Generator<Finding> {
     if (u32[word + (POINTER.offsets.prev >>> 2)] !== before) yield [8, "a pointer's links are broken", pointer];
     before = pointer;
   }
+}
+
+function* spareDamage(state: PoolState): Generator<Finding> {
+  const { u32 } = state.heap;
+  const bytes = pointerBytes(0);
+  const [next, left] = [POINTER.offsets.container, POINTER.offsets.seen];
+  let expected: number | undefined;
+  for (let at = u32[(state.handle + offsets.spare) >>> 2]!; at !== 0; at = u32[(at + next) >>> 2]!) {
+    if (!state.isPlain) return yield [8, "a spare block in a pool that keeps none", at];
+    if (usable(state, at) < bytes) return yield [8, "a spare block is none", at];
+    const count = u32[(at + left) >>> 2]!;
+    if (count === 0 || count !== (expected ?? count)) return yield [8, "spare blocks are miscounted", at];
+    expected = count - 1;
+    if (!isZero(state.heap, at, at + next) || !isZero(state.heap, at + left + 4, at + bytes)) {
+      yield [8, "a spare block is not 0", at];
+    }
+  }
+  if ((expected ?? 0) !== 0) yield [8, "spare blocks are miscounted", state.handle];
 }
 
 /** Bytes of a block of the backing, -1 when it is none. */

@@ -49,8 +49,8 @@
  *   +24   count       containers
  *   +28   maxOrphans  how many of them may be orphans
  *   +32   orphans     how many are, in rings
- *   +36   hot         an orphan in no ring yet, 0: none, 1: none may be
- *   +40   spare       a pointer's block to be used again, all 0; 0: none, 1: none may be
+ *   +36   reserved, 4 bytes
+ *   +40   spare       the first of some blocks of pointers to be used again, 0: none
  *   +44   pointers    the first of a debug pool, 0: none
  *   +48   next        handle of the next pool of a chain, 0: none
  *   +52   deaths      of lock holders, as last seen
@@ -76,10 +76,11 @@
  *  4. A container's size is not 0 and a multiple of 8; it lies in its block; its data is aligned as its place says, and as
  *     the pool demands; its stamp is odd.
  *  5. Its reference count is not below 0.
- *  6. Every container with a count of 0, and no other, stands once in the ring of its size or is hot; rings are sorted,
+ *  6. Every container with a count of 0, and no other, stands once in the ring of its size; rings are sorted,
  *     marks cover every ring that is not empty, `orphans` counts them, and there are at most `maxOrphans`.
  *  7. An orphan's data is 0.
- *  8. The spare block and the data between are 0; a debug pool lists pointers only that lead to containers of its own.
+ *  8. Spare blocks are 0 but for two words: +4, the next one, and +8, how many there are from this one on. Debug pools
+ *     and locked ones have none. A debug pool lists pointers only that lead to containers of its own.
  *  9. Conservation: live + orphans == count.
  *
  * An arena is a control block and a chain of slabs. Allocating moves `at`; nothing is kept of an allocation.
@@ -126,15 +127,15 @@ export const POOL: StructCodec<{
   count: Word;
   maxOrphans: Word;
   orphans: Word;
-  hot: Word;
+  reserved: Word;
   spare: Word;
   pointers: Word;
   next: Word;
   deaths: Word;
   pending: Word;
-  reserved: Word;
-  marks: Words;
   reservedToo: Word;
+  marks: Words;
+  lastReserved: Word;
   rings: Words;
 }> = /* @__PURE__ */ struct({
   magic: u32,
@@ -146,15 +147,15 @@ export const POOL: StructCodec<{
   count: u32,
   maxOrphans: u32,
   orphans: u32,
-  hot: u32,
+  reserved: u32,
   spare: u32,
   pointers: u32,
   next: u32,
   deaths: u32,
   pending: u32,
-  reserved: u32,
-  marks: /* @__PURE__ */ array(u32, MARK_WORDS),
   reservedToo: u32,
+  marks: /* @__PURE__ */ array(u32, MARK_WORDS),
+  lastReserved: u32,
   rings: /* @__PURE__ */ array(u32, 2 * RING_COUNT),
 });
 
@@ -226,9 +227,6 @@ export const BACKING_UNNAMED = 0xffff_ffff;
 /** In a pool's `flags`. */
 export const FLAG_DEBUG = 1;
 export const FLAG_LOCKED = 2;
-/** In a pool's `hot` and `spare`: none is to be kept there. */
-export const KEEP_NONE = 1;
-
 /** In `place` and `nameBytes`: where the log2 of an alignment begins, and the rest of the word. */
 export const ALIGNMENT_SHIFT_BITS = 27;
 export const REST_MASK = 0x07ff_ffff;

@@ -24,7 +24,7 @@ import {
   isNull,
 } from "./answers.ts";
 import type { BackingOptions } from "./backing.ts";
-import { leaveHot, takeHot, takeSpare } from "./hot-paths.ts";
+import { leaveExact, takeExact, takeSpare } from "./hot-paths.ts";
 import { allocateSlowly, arenaAllocSlowly, createSlowly, destroySlowly } from "./long-way.ts";
 import { MemoryArena } from "./memory-arena.ts";
 import { MemoryContainer } from "./memory-container.ts";
@@ -201,7 +201,7 @@ export function mem_pointer_allocate(
   pool: MemoryPool | null,
 ): ptr is AllocatedPointer {
   try {
-    if (ptr !== null && pool?.state !== undefined && takeHot(ptr, size, pool.state)) return answer(0, true);
+    if (ptr !== null && pool?.state !== undefined && takeExact(ptr, size, pool.state)) return answer(0, true);
   } catch {
     // What is no pool or no pointer; the long way says so.
   }
@@ -256,7 +256,7 @@ export function mem_pointer_write(ptr: MemoryPointer | null, pool: MemoryPool | 
  */
 export function mem_pointer_destroy(ptr: MemoryPointer | null, pool: MemoryPool | null): void {
   try {
-    if (ptr !== null && pool?.state !== undefined && leaveHot(ptr, pool.state)) return answer(0, undefined);
+    if (ptr !== null && pool?.state !== undefined && leaveExact(ptr, pool.state)) return answer(0, undefined);
   } catch {
     // What is no pool or no pointer; the long way says so.
   }

@@ -6,7 +6,7 @@
 import { type Allocator, asPtr, type Heap, type HeapBuffer, NULL, type Ptr } from "@heapwright/core";
 
 import { alignmentShiftOf, attachedBacking, type BackingOptions, backingOf, expectHeap } from "./backing.ts";
-import { leaveHot, takeHot, takeSpare } from "./hot-paths.ts";
+import { leaveExact, takeExact, takeSpare } from "./hot-paths.ts";
 import { ALIGNMENT_SHIFT_BITS, CONTAINER, POINTER, REST_MASK } from "./layout.ts";
 import {
   badArgument,
@@ -163,7 +163,7 @@ export class MemoryPointer {
    */
   allocate(size: number, pool: MemoryPool): boolean {
     const state = this.#stateOf("allocate", pool);
-    return takeHot(this, size, state) || allocate(this, size, state);
+    return takeExact(this, size, state) || allocate(this, size, state);
   }
 
   /**
@@ -228,7 +228,7 @@ export class MemoryPointer {
    */
   end(mayKeep: boolean, pool?: PoolState): void {
     const { owner } = this;
-    if (mayKeep && owner !== undefined && leaveHot(this, owner)) return;
+    if (mayKeep && owner !== undefined && leaveExact(this, owner)) return;
     if (!this.isAlive) throw doubleFree(callOn("destroy", this.variable_name), "pointer", this.block);
     letGo(this, mayKeep, pool);
     const { block } = this;

@@ -222,7 +222,10 @@ export class MemoryPool {
 
   /** Frees all orphans. O(orphans). @returns how many there were */
   trim(): number {
-    return trim(this.expectState("trim"));
+    const state = this.expectState("trim");
+    const count = trim(state);
+    state.dropSpares();
+    return count;
   }
 
   /**

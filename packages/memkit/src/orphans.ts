@@ -5,14 +5,11 @@
  *
  * @module
  */
-import { CONTAINER, FLAG_DEBUG, FLAG_LOCKED, KEEP_NONE, MARK_WORDS, POOL, RING_COUNT } from "./layout.ts";
+import { CONTAINER, MARK_WORDS, POOL, RING_COUNT } from "./layout.ts";
 import { corrupt } from "./memory-error.ts";
 
 const { offsets } = POOL;
-const FLAGS = offsets.flags >>> 2;
-const MAX_ORPHANS = offsets.maxOrphans >>> 2;
 const ORPHANS = offsets.orphans >>> 2;
-const HOT = offsets.hot >>> 2;
 const MARKS = offsets.marks >>> 2;
 /** Words of a container, and of the container as which a ring is seen. */
 const NEXT = 0;
@@ -40,7 +37,6 @@ export function clearRings(u32: Uint32Array, control: number): void {
     u32[word + PREV] = word << 2;
   }
   u32[control + ORPHANS] = 0;
-  u32[control + HOT] = KEEP_NONE;
 }
 
 /**
@@ -119,18 +115,4 @@ function nextRing(u32: Uint32Array, control: number, ring: number): number {
     }
   }
   return RING_COUNT;
-}
-
-/** Puts the hot orphan into its ring. */
-export function settle(u32: Uint32Array, control: number): void {
-  const hot = u32[control + HOT]!;
-  if (hot <= KEEP_NONE) return;
-  u32[control + HOT] = 0;
-  file(u32, control, hot);
-}
-
-/** Says whether one more orphan may be hot: a debug pool looks at each, and a locked one has none without the lock. */
-export function openHot(u32: Uint32Array, control: number): void {
-  const isFull = u32[control + ORPHANS]! >= u32[control + MAX_ORPHANS]!;
-  u32[control + HOT] = isFull || (u32[control + FLAGS]! & (FLAG_DEBUG | FLAG_LOCKED)) !== 0 ? KEEP_NONE : 0;
 }

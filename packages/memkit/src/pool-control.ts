@@ -13,19 +13,10 @@ import {
   expectControl,
   identityOf,
 } from "./backing.ts";
-import {
-  BACKING_HEAP,
-  FLAG_DEBUG,
-  FLAG_LOCKED,
-  KEEP_NONE,
-  LAYOUT_VERSION,
-  LEAST_ALIGNMENT_SHIFT_BITS,
-  POOL,
-  POOL_MAGIC,
-} from "./layout.ts";
+import { BACKING_HEAP, FLAG_LOCKED, LAYOUT_VERSION, LEAST_ALIGNMENT_SHIFT_BITS, POOL, POOL_MAGIC } from "./layout.ts";
 import { badArgument, isCount, MemoryError, outOfMemory } from "./memory-error.ts";
 import { reportOom } from "./oom-handler.ts";
-import { clearRings, openHot } from "./orphans.ts";
+import { clearRings } from "./orphans.ts";
 import { makeArray, MEM_POOL_DEFAULT_CAPACITY } from "./pool-array.ts";
 import { flagsOf, PoolState, type PoolWatch } from "./pool-state.ts";
 import { recoverPool } from "./recover-pool.ts";
@@ -34,7 +25,6 @@ import { wipe } from "./wipe.ts";
 
 const { offsets } = POOL;
 const FLAGS = offsets.flags >>> 2;
-const SPARE = offsets.spare >>> 2;
 /** Orphans that a pool keeps unless told otherwise. */
 const DEFAULT_MAX_ORPHANS = 64;
 const MAX_CAPACITY = 2 ** 30;
@@ -120,11 +110,8 @@ export function makePool(
   u32[control + (offsets.array >>> 2)] = array;
   u32[control + (offsets.capacity >>> 2)] = slots;
   u32[control + (offsets.maxOrphans >>> 2)] = orphans === "keep" ? maxOrphans : 0;
-  // A debug pool sees each pointer go, and a locked one does nothing without the lock.
-  u32[control + SPARE] = debug || isLocked ? KEEP_NONE : 0;
   u32[control + (offsets.deaths >>> 2)] = heap.lock?.deaths ?? 0;
   clearRings(u32, control);
-  openHot(u32, control);
   // Last: it is a pool from here on.
   u32[control] = POOL_MAGIC;
   return handle;
@@ -143,7 +130,6 @@ export function stateOf(backing: Allocator, handle: Ptr, watch?: PoolWatch, opti
 function unlock(backing: Allocator, control: number): void {
   const { u32 } = backing.heap;
   u32[control + FLAGS]! &= ~FLAG_LOCKED;
-  u32[control + SPARE] = (u32[control + FLAGS]! & FLAG_DEBUG) === 0 ? 0 : KEEP_NONE;
   recoverPool(backing, control);
 }
 

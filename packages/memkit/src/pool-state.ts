@@ -9,10 +9,10 @@ import { type Allocator, asPtr, type Heap, type HeapBuffer, type Ptr } from "@he
 
 import { freeContainer, slotOf, wipeData } from "./container-block.ts";
 import { forgetPool } from "./hot-paths.ts";
-import { CONTAINER, FLAG_DEBUG, FLAG_LOCKED, KEEP_NONE, NO_SLOT, POOL, POOL_MAGIC } from "./layout.ts";
+import { CONTAINER, FLAG_DEBUG, FLAG_LOCKED, NO_SLOT, POINTER, POOL, POOL_MAGIC } from "./layout.ts";
 import { corrupt, destroyed, notFound, refused } from "./memory-error.ts";
 import { reportOom } from "./oom-handler.ts";
-import { bestOrphan, clearRings, file, openHot, settle, unfile } from "./orphans.ts";
+import { bestOrphan, clearRings, file, unfile } from "./orphans.ts";
 import { append, bytesFor, growArray, holds, isSparse, removeAt, shrinkArray } from "./pool-array.ts";
 import { disownPointers, listedPointers, listPointer, unlistPointer } from "./pointer-list.ts";
 import { REUSE_STEP } from "./stamps.ts";
@@ -30,6 +30,8 @@ const PENDING = offsets.pending >>> 2;
 const REFS = CONTAINER.offsets.refs >>> 2;
 const STAMP = CONTAINER.offsets.stamp >>> 2;
 const RECORD_BYTES = 24;
+const NEXT_SPARE = POINTER.offsets.container >>> 2;
+const SPARES = POINTER.offsets.seen >>> 2;
 /** No container is smaller. */
 const SMALLEST_BYTES = 8;
 /** The control block of a pool that this object has destroyed: beyond the words of any heap, so that all reads fail. */
@@ -61,6 +63,8 @@ export class PoolState {
   declare control: number;
   /** log2 of the alignment. */
   declare readonly shift: number;
+  /** Whether it is neither a debug pool nor a locked one: then there is a short way, see hot-paths. */
+  declare readonly isPlain: boolean;
   /** The alignment less 1. */
   declare readonly mask: number;
   /** The heap's words and doubles as last seen; of length 0 when its memory has grown since. */
@@ -78,7 +82,9 @@ export class PoolState {
     this.heap = backing.heap;
     this.backing = backing;
     this.control = handle >>> 2;
-    this.shift = (backing.heap.u32[this.control + FLAGS]! >>> 8) & 31;
+    const flags = backing.heap.u32[this.control + FLAGS]!;
+    this.isPlain = (flags & (FLAG_DEBUG | FLAG_LOCKED)) === 0;
+    this.shift = (flags >>> FLAGS_ALIGNMENT_SHIFT_BITS) & 31;
     this.mask = (1 << this.shift) - 1;
     this.words = this.heap.u32;
     this.doubles = this.heap.f64;
@@ -120,7 +126,6 @@ export class PoolState {
   takeOrphan(size: number, shift: number): number {
     const u32 = this.expectAlive("allocate");
     const { control } = this;
-    settle(u32, control);
     const found = bestOrphan(u32, control, size, shift);
     if (found !== 0) {
       this.watch?.inspect(found);
@@ -129,7 +134,6 @@ export class PoolState {
       u32[word + STAMP]! += REUSE_STEP;
       u32[word + REFS] = 1;
     }
-    openHot(u32, control);
     return found;
   }
 
@@ -141,10 +145,8 @@ export class PoolState {
   dropOrphan(): number {
     const u32 = this.expectAlive("trim");
     const { control } = this;
-    settle(u32, control);
     const found = bestOrphan(u32, control, SMALLEST_BYTES, 0);
     if (found !== 0) this.#takeOut(u32, found);
-    openHot(u32, control);
     return found;
   }
 
@@ -182,9 +184,7 @@ export class PoolState {
     }
     const isOrphan = u32[(container >>> 2) + REFS] === 0;
     if (isOrphan) {
-      settle(u32, control);
       if (u32[control + ORPHANS]! >= u32[control + MAX_ORPHANS]!) {
-        openHot(u32, control);
         throw refused(call, "it has no references, and the pool keeps no more orphans", container);
       }
     }
@@ -194,7 +194,6 @@ export class PoolState {
         wipeData(this.backing, container);
         file(this.heap.u32, control, container);
       }
-      openHot(this.heap.u32, control);
     }
     return missing;
   }
@@ -212,7 +211,6 @@ export class PoolState {
     const slot = slotOf(u32, container);
     if (slot === NO_SLOT) return container;
     if (!holds(u32, control, container, slot)) throw corrupt("destroy", "a container is not where it says", container);
-    settle(u32, control);
     const isKept = mayKeep && u32[control + ORPHANS]! < u32[control + MAX_ORPHANS]!;
     if (isKept) {
       const word = container >>> 2;
@@ -222,7 +220,6 @@ export class PoolState {
     } else {
       this.#takeOut(u32, container);
     }
-    openHot(this.heap.u32, control);
     return isKept ? 0 : container;
   }
 
@@ -240,15 +237,28 @@ export class PoolState {
     const refs = u32[word + REFS]! | 0;
     if (refs < 0) throw corrupt(call, `a count of ${refs} references`, container);
     if (refs === 0) {
-      settle(u32, control);
       if (!unfile(u32, control, container)) throw corrupt(call, "an orphan's links are broken", container);
       // The links: it has no identity.
       u32[word] = 0;
       u32[word + 1] = 0;
-      openHot(u32, control);
     }
     this.#takeOut(u32, container, false);
     return refs === 0 && isDestroyed ? container : 0;
+  }
+
+  /** Frees all spare blocks of pointers. Returns how many there were. */
+  dropSpares(): number {
+    const { u32 } = this.heap;
+    const { control } = this;
+    let count = 0;
+    for (let spare = u32[control + SPARE]!; spare !== 0; spare = u32[control + SPARE]!) {
+      u32[control + SPARE] = u32[(spare >>> 2) + NEXT_SPARE]!;
+      u32[(spare >>> 2) + NEXT_SPARE] = 0;
+      u32[(spare >>> 2) + SPARES] = 0;
+      this.backing.free(asPtr(spare));
+      count += 1;
+    }
+    return count;
   }
 
   /** Halves the array when less than a quarter is in use. What was taken out of it has been freed. */
@@ -357,9 +367,7 @@ export class PoolState {
       wipe(heap, array, array + bytes);
       backing.free(asPtr(array));
     }
-    const spare = u32[control + SPARE]!;
-    u32[control + SPARE] = KEEP_NONE;
-    if (spare > KEEP_NONE) backing.free(asPtr(spare));
+    this.dropSpares();
     forgetPool(this);
     const handle = this.handle;
     this.control = NO_CONTROL;

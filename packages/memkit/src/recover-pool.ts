@@ -9,7 +9,7 @@ import type { Allocator } from "@heapwright/core";
 
 import { freeContainer, setSlot, slotOf } from "./container-block.ts";
 import { CONTAINER, POOL } from "./layout.ts";
-import { clearRings, file, openHot } from "./orphans.ts";
+import { clearRings, file } from "./orphans.ts";
 import { holds } from "./pool-array.ts";
 import { relinkPointers } from "./pointer-list.ts";
 import { wipe } from "./wipe.ts";
@@ -42,7 +42,6 @@ export function recoverPool(backing: Allocator, control: number): void {
     wipe(heap, container + RECORD_BYTES, container + RECORD_BYTES + u32[(container >>> 2) + SIZE]!);
     file(u32, control, container);
   }
-  openHot(u32, control);
   relinkPointers(u32, control);
   const pending = u32[control + PENDING]!;
   // First: freed twice would be worse than lost.

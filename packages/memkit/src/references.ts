@@ -150,7 +150,7 @@ function acquire(pool: PoolState, size: number, shift: number, name: string): nu
   } else {
     const { backing } = pool;
     container = makeContainer(backing, size, shift);
-    if (container === 0 && trim(pool) > 0) container = makeContainer(backing, size, shift);
+    if (container === 0 && makeRoom(pool)) container = makeContainer(backing, size, shift);
     const missing = container === 0 ? size : enter(pool, container);
     if (missing !== 0) {
       pool.noRoom(callOn("allocate", name), missing);
@@ -169,7 +169,7 @@ function enter(pool: PoolState, container: number): number {
   let missing = -1;
   try {
     missing = pool.append(container);
-    if (missing > 0 && trim(pool) > 0) missing = pool.append(container);
+    if (missing > 0 && makeRoom(pool)) missing = pool.append(container);
     return missing;
   } finally {
     if (missing !== 0) freeContainer(pool.backing, container);
@@ -184,6 +184,11 @@ export function trim(pool: PoolState): number {
     freeWiped(pool.backing, orphan);
     pool.shrink();
   }
+}
+
+/** Gives back what is only kept to be used again. Whether there was anything. */
+function makeRoom(pool: PoolState): boolean {
+  return trim(pool) + pool.dropSpares() > 0;
 }
 
 /** Gives a reference up. */

@@ -83,7 +83,6 @@ const damages: Record<
     ["a mark", ({ pool }) => fieldOf(pool, "marks"), () => 0, /not marked/],
     ["the number of orphans", ({ pool }) => fieldOf(pool, "orphans"), () => 2, /3 orphans in rings, 2 counted/],
     ["the most orphans", ({ pool }) => fieldOf(pool, "maxOrphans"), () => 2, /3 orphans, 2 allowed/],
-    ["a hot orphan that is filed", ({ pool }) => fieldOf(pool, "hot"), ({ at }) => at(2), /hot/],
   ],
   7: [["an orphan that was written to", ({ at }) => at(4) + 24 + 200, () => 1, /an orphan's data is not 0/]],
   8: [
@@ -92,7 +91,7 @@ const damages: Record<
     ["a pointer's link", ({ ptrs }) => ptrs[0]!.handle + POINTER.offsets.prev, () => 8, /links are broken/],
     ["the list's end", ({ ptrs }) => ptrs[0]!.handle + POINTER.offsets.next, ({ ptrs }) => ptrs[1]!.handle, /astray/],
     ["the list's first", ({ pool }) => fieldOf(pool, "pointers"), () => 4, /astray/],
-    ["the spare block", ({ pool }) => fieldOf(pool, "spare"), ({ at }) => at(0), /spare block/],
+    ["a spare block", ({ pool }) => fieldOf(pool, "spare"), ({ at }) => at(0), /spare block in a pool that keeps none/],
   ],
 };
 
@@ -146,16 +145,22 @@ test("NULL and an empty struct are no valid pools", () => {
   expect([mem_pool_validate(new MemoryPool()), mem_errno()]).toEqual([false, EINVAL]);
 });
 
-test("what is hot and spare in a pool without debug", () => {
-  const { pool, heap, said, at } = stage({ debug: false });
-  allocated(pool, "last", 64).destroy();
-  const [hot, spare] = [fieldOf(pool, "hot"), fieldOf(pool, "spare")].map((ptr) => word(heap, ptr)) as [number, number];
-  expect([hot, spare].every((ptr) => ptr > 1)).toBe(true);
+test("spare blocks of a pool without debug", () => {
+  const { pool, heap, said } = stage({ debug: false });
+  const pointers = [1, 2, 3].map((i) => allocated(pool, `last_${i}`, 64));
+  for (const pointer of pointers) pointer.destroy();
+  const spare = word(heap, fieldOf(pool, "spare"));
+  const below = word(heap, spare + 4);
+  expect([spare, below].map((block) => word(heap, block + 8))).toEqual([3, 2]);
   expect(mem_pool_validate(pool)).toBe(true);
   for (const [where, value, finding] of [
-    [spare + 8, 1, /spare block is not 0/],
-    [fieldOf(pool, "hot"), 0, /filed/],
-    [fieldOf(pool, "hot"), at(0), /hot/],
+    [spare, 1, /spare block is not 0/],
+    [below + 44, 1, /spare block is not 0/],
+    [spare + 4, 0, /miscounted/],
+    [below + 8, 5, /miscounted/],
+    [spare + 4, spare, /miscounted/],
+    [fieldOf(pool, "spare"), spare + 4, /a spare block is none/],
+    [fieldOf(pool, "spare"), 0xffff_fff0, /a spare block is none/],
   ] as const) {
     const kept = word(heap, where);
     heap.u32[where >>> 2] = value;
@@ -164,6 +169,9 @@ test("what is hot and spare in a pool without debug", () => {
     expect(said.join("\n")).toMatch(finding);
     heap.u32[where >>> 2] = kept;
   }
+  const { liveBlocks } = heap.stats();
+  expect(pool.trim()).toBe(3);
+  expect(heap.stats().liveBlocks).toBe(liveBlocks - 3 - 3);
 });
 
 describe("an arena", () => {

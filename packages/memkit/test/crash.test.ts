@@ -439,7 +439,7 @@ it("recovery rebuilds all that is derived; cut short, it is done again", () => {
     // Slots, rings, marks and numbers, as no prefix of a step could leave them worse.
     const array = u32[control + (POOL.offsets.array >>> 2)]! >>> 2;
     const scramble = (): void => {
-      for (const field of ["orphans", "hot"] as const) u32[control + (POOL.offsets[field] >>> 2)] = below(2 ** 32);
+      u32[control + (POOL.offsets.orphans >>> 2)] = below(2 ** 32);
       for (let word = POOL.offsets.marks >>> 2; word < POOL.size >>> 2; word += 1) u32[control + word] = below(2 ** 32);
       for (let slot = 0; slot < pool.capacity; slot += 1) {
         if (slot >= seen.length) u32[array + slot] = below(2 ** 32);

@@ -244,7 +244,8 @@ test("the block at hand is 0, the last byte of the longest short name included",
   const { pool } = ready("sixteen_bytes_16");
   const block = pool.heap.u32[(pool.handle + 40) >>> 2]!;
   expect(block).toBeGreaterThan(1);
-  expect(bytesOf(pool.heap, asPtr(block), 48)).toEqual(Array(48).fill(0));
+  // It is the only one at hand, and says so.
+  expect(bytesOf(pool.heap, asPtr(block), 48)).toEqual(Array.from({ length: 48 }, (_, at) => (at === 8 ? 1 : 0)));
 });
 
 test("a pool that is gone has nothing at hand, whatever lies in its place", () => {
