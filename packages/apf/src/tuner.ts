@@ -78,9 +78,10 @@ const MAX_DEMAND_BLOCKS = (MAX_CACHED_BLOCKS - 1) / 2;
 /** What a cache may hold without a curve, and what is fetched at most: so many bytes, or a quarter of what its class has. */
 const CACHE_BYTES = 16_384;
 const CACHE_SHARE_SHIFT_BITS = 2;
-/** What is fetched at a time without a curve, in blocks and bytes. */
-const FIRST_FETCH_BLOCKS = 64;
+/** What is fetched at a time without a curve: so many bytes, or a share of what its class has; and blocks at most. */
 const FIRST_FETCH_BYTES = 2048;
+const FIRST_FETCH_SHARE_SHIFT_BITS = 5;
+const FIRST_FETCH_BLOCKS = 64;
 /** The least that is fetched and kept: below that rules cost more than blocks. */
 const LEAST_BLOCKS = 16;
 const LEAST_BYTES = 2048;
@@ -237,7 +238,10 @@ export function demandOf(apf: Cursor, record: number): number {
 export function wantedBlocks(apf: Cursor, record: number, sizeClass: number): number {
   if (apf.heap.u32[record + TUNER] === 0 && apf.heap.u32[record + FETCHES] !== 0 && isTuning(apf)) make(apf, record);
   const demand = demandOf(apf, record);
-  if (demand < 0) return blocksIn(FIRST_FETCH_BYTES, sizeClass, FIRST_FETCH_BLOCKS);
+  if (demand < 0) {
+    const bytes = Math.max(FIRST_FETCH_BYTES, shareOf(apf.heap.u32, record, FIRST_FETCH_SHARE_SHIFT_BITS));
+    return blocksIn(bytes, sizeClass, FIRST_FETCH_BLOCKS);
+  }
   return Math.min(Math.max(fetchCount(demand), leastBlocks(sizeClass)), mostBlocks(apf.heap.u32, record, sizeClass));
 }
 
@@ -260,8 +264,13 @@ export function adjustLimit(apf: Cursor, record: number, sizeClass: number): voi
 
 /** What a cache may hold without a curve, and what may be fetched with one. */
 function mostBlocks(u32: Uint32Array, record: number, sizeClass: number): number {
-  const share = (u32[record + HELD_PAGES]! * PAGE_BYTES) >>> CACHE_SHARE_SHIFT_BITS;
-  return blocksIn(Math.max(CACHE_BYTES, share), sizeClass, MAX_CACHED_BLOCKS);
+  const bytes = Math.max(CACHE_BYTES, shareOf(u32, record, CACHE_SHARE_SHIFT_BITS));
+  return blocksIn(bytes, sizeClass, MAX_CACHED_BLOCKS);
+}
+
+/** Bytes that a class has in superblocks, shifted. */
+function shareOf(u32: Uint32Array, record: number, shift: number): number {
+  return (u32[record + HELD_PAGES]! * PAGE_BYTES) >>> shift;
 }
 
 function leastBlocks(sizeClass: number): number {

@@ -105,7 +105,8 @@ describe("an allocator", () => {
     expect(apf.malloc(1000)).toBe(NULL);
     for (const ptr of small) apf.free(ptr);
     expect(apf.malloc(1000)).not.toBe(NULL);
-    expect(apf.malloc(100_000)).not.toBe(NULL);
+    // In one piece, beside what the caches lie in.
+    expect(apf.malloc(80_000)).not.toBe(NULL);
     apf.check();
     // As many blocks as there were once are there again, less what is taken now.
     let again = 0;
