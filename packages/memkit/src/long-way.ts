@@ -10,7 +10,7 @@ import { answer, expectArena, expectName, expectNumber, expectPointer, expectPoo
 import type { BackingOptions } from "./backing.ts";
 import type { MemoryArena } from "./memory-arena.ts";
 import { ENOMEM } from "./memory-error.ts";
-import { MemoryPointer } from "./memory-pointer.ts";
+import { makePointer, type MemoryPointer } from "./memory-pointer.ts";
 import type { MemoryPool } from "./memory-pool.ts";
 
 /** As `mem_pointer_create`. */
@@ -20,7 +20,7 @@ export function createSlowly(name: string | null, size_hint: number, options?: B
   expectNumber(call, "size_hint", size_hint);
   if (name === null) return isNull(call, undefined, null);
   try {
-    return answer(0, new MemoryPointer(name, size_hint, options));
+    return answer(0, makePointer(name, size_hint, options));
   } catch (error) {
     return failed(undefined, error, null, options);
   }

@@ -293,7 +293,8 @@ export class MemoryPointer {
   }
 }
 
-function makePointer(name: string, sizeHint: number = 0, options?: BackingOptions): MemoryPointer {
+/** @internal As the constructor, which it is called by. */
+export function makePointer(name: string, sizeHint: number = 0, options?: BackingOptions): MemoryPointer {
   const call = "new MemoryPointer";
   if (typeof name !== "string") throw badArgument(call, "name", name, "a string");
   if (typeof sizeHint !== "number") throw badArgument(call, "sizeHint", sizeHint, "a number of bytes");

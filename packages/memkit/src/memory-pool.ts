@@ -220,7 +220,7 @@ export class MemoryPool {
     return missing === 0;
   }
 
-  /** Frees all orphans. O(orphans). @returns how many there were */
+  /** Frees all orphans, and the blocks of pointers that are kept. O(orphans). @returns how many orphans there were */
   trim(): number {
     const state = this.expectState("trim");
     const count = trim(state);

@@ -63,6 +63,8 @@ export class PoolState {
   declare control: number;
   /** log2 of the alignment. */
   declare readonly shift: number;
+  /** Whether pointers are listed, so that containers have names. */
+  declare readonly isDebug: boolean;
   /** Whether it is neither a debug pool nor a locked one: then there is a short way, see hot-paths. */
   declare readonly isPlain: boolean;
   /** The alignment less 1. */
@@ -83,6 +85,7 @@ export class PoolState {
     this.backing = backing;
     this.control = handle >>> 2;
     const flags = backing.heap.u32[this.control + FLAGS]!;
+    this.isDebug = (flags & FLAG_DEBUG) !== 0;
     this.isPlain = (flags & (FLAG_DEBUG | FLAG_LOCKED)) === 0;
     this.shift = (flags >>> FLAGS_ALIGNMENT_SHIFT_BITS) & 31;
     this.mask = (1 << this.shift) - 1;
@@ -314,11 +317,6 @@ export class PoolState {
     if (refs <= 1) return false;
     u32[(container >>> 2) + REFS] = refs - 1;
     return true;
-  }
-
-  /** Whether pointers are listed, so that containers have names. */
-  get isDebug(): boolean {
-    return (this.heap.u32[this.control + FLAGS]! & FLAG_DEBUG) !== 0;
   }
 
   /** Lists a pointer of a debug pool. O(1). */
