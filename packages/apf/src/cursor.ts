@@ -57,7 +57,7 @@ export interface ApfOptions {
    */
   readonly backing?: Allocator;
   /**
-   * Whether caches are tuned. Without it 2 KiB fill them, and they are emptied at 16 KiB or a quarter of their class.
+   * Whether caches are tuned. Without it they are filled and emptied by fixed shares of their class.
    *
    * @defaultValue true
    */
