@@ -26,11 +26,13 @@ export const DEBUG_MEMORY_MANAGER: 0 | 1 = 1;
 
 /** The pool of a debug build. */
 export class MemoryPool extends PlainMemoryPool {
+  /** @internal */
   override watchFor(backing: Allocator, handle: Ptr, options: PoolOptions | undefined): PoolWatch | undefined {
     const isDebug = options?.debug ?? true;
     return isDebug ? new Watch(backing, handle, options?.log) : undefined;
   }
 
+  /** @internal */
   override get isDebugByDefault(): boolean {
     return DEBUG_MEMORY_MANAGER === 1;
   }

@@ -150,6 +150,8 @@ export function grow_pool_capacity(pool: MemoryPool | null): boolean {
 }
 
 /**
+ * Counts a pool's containers.
+ *
  * @param pool - `null` and an empty struct have none
  * @returns containers in a pool, orphans included
  * @throws HeapError `ERR_DESTROYED`, `ERR_INVALID_ARGUMENT` for what is no pool
@@ -160,6 +162,8 @@ export function mem_pool_get_count(pool: MemoryPool | null): number {
 }
 
 /**
+ * Adds up the sizes of a pool's containers. O(containers).
+ *
  * @param pool - `null` and an empty struct have none
  * @returns bytes of all containers, orphans included
  * @throws HeapError `ERR_DESTROYED`, `ERR_INVALID_ARGUMENT` for what is no pool
