@@ -1,5 +1,26 @@
-import { playwright } from "@vitest/browser-playwright";
+import { playwright, type PlaywrightProviderOptions } from "@vitest/browser-playwright";
 import { defineConfig, type TestProjectInlineConfiguration } from "vitest/config";
+
+type Browser = "chromium" | "firefox" | "webkit";
+
+/** Chromium is the one of the system; the others are those that Playwright installs. */
+const TEST_BROWSER = (process.env["TEST_BROWSER"] ?? "chromium") as Browser;
+const LAUNCH_OPTIONS: Record<Browser, PlaywrightProviderOptions["launchOptions"]> = {
+  chromium: {
+    executablePath: process.env["CHROMIUM_BIN"] ?? "/usr/bin/chromium",
+    args: [
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+      "--no-first-run",
+      "--disable-quic",
+    ],
+  },
+  firefox: {},
+  webkit: {},
+};
 
 /** Tests in one kind of page. */
 function project(
@@ -18,21 +39,8 @@ function project(
         enabled: true,
         headless: true,
         screenshotFailures: false,
-        instances: [{ browser: "chromium" }],
-        provider: playwright({
-          launchOptions: {
-            executablePath: process.env["CHROMIUM_BIN"] ?? "/usr/bin/chromium",
-            args: [
-              "--no-sandbox",
-              "--disable-gpu",
-              "--disable-background-networking",
-              "--disable-component-update",
-              "--disable-sync",
-              "--no-first-run",
-              "--disable-quic",
-            ],
-          },
-        }),
+        instances: [{ browser: TEST_BROWSER }],
+        provider: playwright({ launchOptions: LAUNCH_OPTIONS[TEST_BROWSER] }),
       },
     },
   };
