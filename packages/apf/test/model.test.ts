@@ -48,7 +48,7 @@ function ended(apf: ApfAllocator, heap: Heap): void {
 
 test("every operation keeps every invariant", { timeout: 600_000 }, () => {
   const draw = random(seedFromEnv());
-  for (let run = 0; run < runs(30); run += 1) {
+  for (let run = 0; run < runs(20); run += 1) {
     const heap = new Heap({ bytes: 1 << 16, maxBytes: 1 << 26, alignment: run % 2 === 0 ? 8 : 16 });
     const apf = new ApfAllocator({ backing: heap, ...hurried(draw) });
     const seed = Math.floor(draw() * 2 ** 31);
@@ -81,7 +81,7 @@ test("a million operations", { timeout: 600_000 }, () => {
 test("allocators and other blocks share a small heap, which runs full now and then", { timeout: 600_000 }, () => {
   const draw = random(seedFromEnv() + 2);
   let failed = 0;
-  for (let run = 0; run < runs(20); run += 1) {
+  for (let run = 0; run < runs(8); run += 1) {
     const heap = new Heap({ bytes: 60_000 + Math.floor(draw() * 200_000) });
     const inner = new ApfAllocator({ backing: heap, ...hurried(draw) });
     const outer = new ApfAllocator({ backing: inner, ...hurried(draw) });
