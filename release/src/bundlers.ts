@@ -35,6 +35,15 @@ async function withEsbuild({ folder }: Consumer): Promise<string> {
   return outdir;
 }
 
+/** Makes a page of one program and the HTML file of its name. Returns the folder that it lies in. */
+export async function esbuildPage({ folder }: Consumer, name: string): Promise<string> {
+  const outdir = join(folder, name);
+  const entryPoints = [join(folder, `${name}.js`)];
+  await esbuild.build({ entryPoints, outdir, bundle: true, minify: true, format: "esm", logLevel: "error" });
+  await copyFile(join(folder, `${name}.html`), join(outdir, "index.html"));
+  return outdir;
+}
+
 async function withRollup({ folder }: Consumer): Promise<string> {
   const dir = join(folder, "rollup");
   const input = ENTRIES.map((file) => join(folder, file));
