@@ -12,7 +12,7 @@ import { HeapError, NULL, type Ptr } from "@heapwright/core";
 import { FixedMemPool } from "./fixed-mem-pool.ts";
 import { ALIGNMENT_BYTES } from "./layout.ts";
 import { badArgument, isCount } from "./misuse.ts";
-import type { Pool, PoolOptions } from "./pool.ts";
+import { Pool, type PoolOptions } from "./pool.ts";
 import { VariadicMemPool } from "./variadic-mem-pool.ts";
 
 /**
@@ -77,7 +77,8 @@ export function pool_fixed_foreach(pool: FixedMemPool, callback: (item: Ptr) => 
  * @throws HeapError `ERR_DESTROYED`, `ERR_INVALID_ARGUMENT` for wrong types
  */
 export function pool_fixed_free(pool: FixedMemPool | VariadicMemPool, ptr: Ptr): 0 | -1 {
-  if (!(pool instanceof VariadicMemPool)) expectFixed("pool_fixed_free", pool);
+  // Either kind, without naming the other one: bundles of programs without variadic pools leave it out.
+  if (!(pool instanceof Pool)) expectFixed("pool_fixed_free", pool);
   return giveBack(pool, ptr);
 }
 
