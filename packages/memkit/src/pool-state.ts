@@ -7,6 +7,7 @@
  */
 import { type Allocator, asPtr, type Heap, type HeapBuffer, type Ptr } from "@heapwright/core";
 
+import { identityOf } from "./backing.ts";
 import { freeContainer, slotOf, wipeData } from "./container-block.ts";
 import { forgetPool } from "./hot-paths.ts";
 import { CONTAINER, FLAG_DEBUG, FLAG_LOCKED, NO_SLOT, POINTER, POOL, POOL_MAGIC } from "./layout.ts";
@@ -177,7 +178,7 @@ export class PoolState {
   add(call: string, container: number, backing: Allocator): number {
     const u32 = this.expectAlive(call);
     const { control } = this;
-    if (this.backing !== backing && (this.heap.buffer !== backing.heap.buffer || this.backing.heap === this.backing)) {
+    if (this.heap.buffer !== backing.heap.buffer || identityOf(this.backing) !== identityOf(backing)) {
       throw refused(call, "the container is from another backing; make it on the pool's", container);
     }
     if (slotOf(u32, container) !== NO_SLOT) throw refused(call, "the container is in a pool already", container);

@@ -1,8 +1,8 @@
-import { type HeapErrorCode } from "@heapwright/core";
+import { Heap, type HeapErrorCode } from "@heapwright/core";
 import { expect, test } from "vitest";
 
 import { mem_errno, mem_pool_destroy, mem_pool_init, MemoryContainer, MemoryPool } from "../src/index.ts";
-import { allocated, bytesOf, heapOf, keep, poolOf } from "./made.ts";
+import { allocated, bytesOf, Failing, heapOf, keep, poolOf } from "./made.ts";
 
 const code = (wanted: HeapErrorCode): unknown => expect.objectContaining({ name: "HeapError", code: wanted });
 
@@ -80,6 +80,18 @@ test("a container that is refused stays as it is, data and all", () => {
   expect(allocated(pool, "q", 60).container.data).toBe(orphan.handle + 24);
 });
 
+test("a container is added to a pool of its own backing only, whichever object that is", () => {
+  const heap = heapOf();
+  const other = new Failing(heap);
+  const [plain, through] = [poolOf(8, { backing: heap }), poolOf(8, { backing: other })];
+  const [ofHeap, ofOther] = [heap, other].map((backing) => keep(new MemoryContainer(1n, 8, { backing })));
+  expect(() => plain.add(ofOther!)).toThrow("add: the container is from another backing; make it on the pool's");
+  expect(() => through.add(ofHeap!)).toThrow("add: the container is from another backing; make it on the pool's");
+  expect([through.add(ofOther!), through.count, plain.count]).toEqual([true, 1, 0]);
+  const twin = MemoryContainer.attach(Heap.attach(heap.buffer), ofHeap!.handle);
+  expect([plain.add(twin), plain.containers[0]?.handle]).toEqual([true, ofHeap!.handle]);
+});
+
 test("remove leaves an orphan by itself, or frees it", () => {
   const pool = poolOf(8);
   const { liveBlocks } = pool.heap.stats();
@@ -89,6 +101,8 @@ test("remove leaves an orphan by itself, or frees it", () => {
   pool.remove(left);
   expect(pool.stats()).toMatchObject({ liveContainers: 0, orphans: 1 });
   expect([left.ref_count, left.address, left.size]).toEqual([0, 0n, 64]);
+  // Nothing is left of the ring it was in.
+  expect(pool.heap.u64[left.handle >>> 3]).toBe(0n);
   left.destroy();
   pool.remove(freed, true);
   expect(() => freed.size).toThrow(code("ERR_USE_AFTER_FREE"));
