@@ -76,6 +76,21 @@ function replacements() {
   };
 }
 
+/** Ten at once, so that each call finds what others have left. */
+function batches() {
+  const { options, pool } = livePool(() => "data_buffer");
+  const pointers = Array.from({ length: 10 }, () => null);
+  return () => {
+    for (let i = 0; i < TURNS; i += 10) {
+      for (let j = 0; j < 10; j += 1) {
+        pointers[j] = mem_pointer_create("data_buffer", SIZE, options);
+        mem_pointer_allocate(pointers[j], SIZE, pool);
+      }
+      for (let j = 0; j < 10; j += 1) mem_pointer_destroy(pointers[j], pool);
+    }
+  };
+}
+
 function namedCycles() {
   const names = Array.from({ length: 1000 }, (_, i) => `variable_${i}`);
   const { options, pool } = livePool((i) => names[i % 1000]);
@@ -125,6 +140,7 @@ function wipes(bytes) {
 /** What each load is called, what libc does beside it, the bar, and the load itself. */
 const LOADS = {
   "create, allocate 64 B, destroy; 10,000 live": ["pairs", 3, cycles],
+  "the same, ten at a time": ["pairs", undefined, batches],
   "the same with 1,000 names in turn": ["pairs", undefined, namedCycles],
   "one of 10,000 replaced at random": ["replace", undefined, replacements],
   "arena, 64 B, presized": ["pairs", 0.5, () => arenas(TURNS * SIZE)],

@@ -96,13 +96,14 @@ export class SharedPoolState extends PoolState {
   #locked<T>(call: string, act: () => T): T {
     const { lock } = this;
     const outer = lock.enter(call);
+    let thrown: unknown;
     try {
       this.#catchUp(call);
       return act();
     } catch (error) {
-      throw lock.thrown(error);
+      throw (thrown = error);
     } finally {
-      if (outer) lock.leave();
+      lock.leave(outer, thrown);
     }
   }
 

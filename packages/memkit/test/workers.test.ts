@@ -137,3 +137,25 @@ describe.each([
     expect(heap.stats().liveBlocks).toBeLessThanOrEqual(1 + 4 * deaths);
   });
 });
+
+test("a stack that overflows leaves the lock free and the pool sound", { timeout: 600_000 }, async () => {
+  let deaths = 0;
+  for (const debug of [false, true]) {
+    for (const call of ["allocate", "write", "stats", "trim", "grow", "destroy"]) {
+      const { heap, pool } = made({ debug });
+      const worker = heap.spawn(new Worker(new URL("fixtures/overflow.worker.mjs", import.meta.url)));
+      await once(worker, "message");
+      type Answer = { overflows: number; heldStill: number; left: number };
+      const { overflows, heldStill, left } = await asked<Answer>(worker, { call });
+      expect([call, heldStill, left]).toEqual([call, 0, 0]);
+      expect(overflows).toBeGreaterThan(0);
+      deaths += heap.lock.deaths;
+      pool.check();
+      heap.check();
+      await worker.terminate();
+      pool.destroy();
+    }
+  }
+  // Otherwise it has never overflowed under the lock, and the test shows nothing.
+  expect(deaths).toBeGreaterThan(0);
+});
