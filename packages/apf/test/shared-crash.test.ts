@@ -59,7 +59,7 @@ const FETCHED = 6;
 const SURPLUS = 60;
 const BUFFER = { bytes: 1 << 17 };
 /** Stops of the warden that are tried for each of the worker's. */
-const STOPS = runs(2);
+const STOPS = runs(1);
 const seed = seedFromEnv();
 const next = random(seed);
 const count = noCount();
