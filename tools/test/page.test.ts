@@ -24,7 +24,7 @@ const COMMENT = `/**
  * @example
  *
  * \`\`\`ts
- * // @param is code in here
+ * @param here is code
  * get(pool);
  * \`\`\`
  */
@@ -36,7 +36,7 @@ test("a doc comment is taken apart; what is in fences is code", () => {
     params: new Map([["pool", "made by `init`, and alive"]]),
     returns: "the block",
     throws: ["HeapError `ERR_DESTROYED`"],
-    examples: ["```ts\n// @param is code in here\nget(pool);\n```"],
+    examples: ["```ts\n@param here is code\nget(pool);\n```"],
     defaultValue: "",
   });
   expect(readDocComment(undefined).summary).toBe("");
@@ -82,7 +82,7 @@ O(1).
 - throws HeapError \`ERR_DESTROYED\`
 
 \`\`\`ts
-// @param is code in here
+@param here is code
 get(pool);
 \`\`\`
 
