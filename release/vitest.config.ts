@@ -6,8 +6,8 @@ export default defineConfig({
     globalSetup: "src/first-release.ts",
     // Each test is a step: its line says what was done, and how long it took.
     reporters: ["verbose"],
-    testTimeout: 180_000,
-    hookTimeout: 180_000,
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
     maxWorkers: 2,
   },
 });

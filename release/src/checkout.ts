@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { existsSync, readdirSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -12,12 +13,21 @@ import { bareEnvironment, run } from "./program.ts";
 /** The root of the checkout that this file lies in. */
 export const ROOT: string = fileURLToPath(new URL("../../", import.meta.url));
 
-/** What is published, core first. */
-export const PACKAGES = ["core", "apf", "memkit", "mempool", "pool", "refcount"] as const;
-export type PackageName = (typeof PACKAGES)[number];
+/** What is published, by the folders of `packages/`, core first. */
+export const PACKAGES: readonly string[] = [
+  "core",
+  ...readdirSync(join(ROOT, "packages"))
+    .filter((name) => name !== "core" && existsSync(join(ROOT, "packages", name, "package.json")))
+    .sort(),
+];
 
 /** The version of each package. */
-export type Versions = Readonly<Record<PackageName, string>>;
+export interface Versions {
+  readonly core: string;
+  readonly pool: string;
+  readonly refcount: string;
+  readonly [name: string]: string;
+}
 
 /** Commits and tags are made by nobody in particular. */
 const COMMITTER = {
@@ -48,7 +58,7 @@ export class Checkout {
     return (await run(command, args, { cwd: this.folder, env: this.#env })).stdout;
   }
 
-  /** Installs the tools, from the store of the pnpm that installed ours where it has them. */
+  /** Installs what builds and publishes, from the store of the pnpm that installed ours where it is there. */
   async install(): Promise<void> {
     // With the environment as it is: the registry of the tools may be named there.
     const env = {
@@ -56,11 +66,12 @@ export class Checkout {
       CI: "true",
       PATH: `${join(ROOT, "node_modules/.bin")}${delimiter}${process.env["PATH"]}`,
     };
-    await run("pnpm", ["install", "--frozen-lockfile", "--prefer-offline"], { cwd: this.folder, env });
+    const filters = ["--filter", "heapwright", "--filter", "./packages/*"];
+    await run("pnpm", ["install", "--frozen-lockfile", "--prefer-offline", ...filters], { cwd: this.folder, env });
   }
 
   /** Adds a change of one package: the text of a changeset, and what it changes in a file. */
-  async change(file: string, edit: (text: string) => string, bump: "patch" | "minor", of: PackageName): Promise<void> {
+  async change(file: string, edit: (text: string) => string, bump: "patch" | "minor", of: string): Promise<void> {
     const path = join(this.folder, file);
     const before = await readFile(path, "utf8");
     const after = edit(before);

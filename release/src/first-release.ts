@@ -10,7 +10,7 @@ import type { TestProject } from "vitest/node";
 
 import { bareEnvironment, run } from "./program.ts";
 import { Checkout, ROOT, type Versions } from "./checkout.ts";
-import { startRegistry } from "./registry.ts";
+import { type Registry, startRegistry } from "./registry.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
@@ -36,28 +36,31 @@ async function step<T>(what: string, work: () => Promise<T>): Promise<T> {
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const folder = await mkdtemp(join(tmpdir(), "heapwright-release-"));
   await mkdir(join(folder, "home"));
+  async function end(): Promise<void> {
+    await registry?.stop();
+    await rm(folder, { recursive: true, force: true });
+  }
   const { stdout: changes } = await run("git", ["status", "--short"], { cwd: ROOT, env: bareEnvironment() });
   if (changes !== "") console.log("what is not committed has no part in this:\n" + changes);
 
-  const registry = await step("start verdaccio", () => startRegistry(join(folder, "registry")));
+  let registry: Registry | undefined;
   try {
+    registry = await step("start verdaccio", () => startRegistry(join(folder, "registry")));
+    const { url } = registry;
     const checkout = await step("clone", () => Checkout.clone(ROOT, join(folder, "clone")));
     await step("pnpm install", () => checkout.install());
     const versions = await step("changeset version", () => checkout.version());
     await step("build", () => checkout.build());
-    const published = await step("changeset publish", () => checkout.publish(registry.url));
+    const published = await step("changeset publish", () => checkout.publish(url));
     console.log(`published ${published.join(", ")}`);
-    project.provide("registry", registry.url);
+    project.provide("registry", url);
     project.provide("registryFolder", registry.folder);
     project.provide("folder", folder);
     project.provide("clone", checkout.folder);
     project.provide("versions", versions);
   } catch (error) {
-    await registry.stop();
+    await end();
     throw error;
   }
-  return async () => {
-    await registry.stop();
-    await rm(folder, { recursive: true, force: true });
-  };
+  return end;
 }

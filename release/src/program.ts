@@ -7,7 +7,7 @@ import { spawn } from "node:child_process";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 
-const TIMEOUT_MS = 150_000;
+const TIMEOUT_MS = 280_000;
 
 /** Where and how a program runs. */
 export interface Surroundings {
@@ -47,7 +47,7 @@ export interface Output {
  * Runs a program to its end.
  *
  * @returns what it printed
- * @throws Error with all of that when its exit code is not 0, or it takes longer than two and a half minutes
+ * @throws Error with all of that when its exit code is not 0, or it takes longer than almost five minutes
  */
 export function run(command: string, args: readonly string[], { cwd, env }: Surroundings): Promise<Output> {
   return new Promise((resolve, reject) => {

@@ -79,7 +79,7 @@ describe.sequential("later releases", () => {
       text.replace(/(LAYOUT_VERSION = )(\d+)/, (_, start: string, version: string) => `${start}${Number(version) + 1}`);
     await checkout.change("packages/core/src/layout.ts", higher, "minor", "core");
     const { versions, published } = await release();
-    const bumped = PACKAGES.map((name) => [name, next(before[name], name === "core" ? "minor" : "patch")]);
+    const bumped = PACKAGES.map((name) => [name, next(before[name] ?? "", name === "core" ? "minor" : "patch")]);
     newest = Object.fromEntries(bumped);
     expect(versions).toEqual(newest);
     expect(published).toEqual(PACKAGES.map((name) => `${name}@${newest[name]}`).sort());
