@@ -33,6 +33,14 @@ export const PROGRAMS: Readonly<Record<string, Program>> = {
     command: "node packages/apf/bench/workers.mjs",
     what: "larson, xmalloc, mstress and threadtest on one heap, against one worker and against a mutex around core's malloc.",
   },
+  "Size classes, apf": {
+    command: "node packages/apf/bench/against-libc.mjs 3",
+    what: "Pairs, mixed sizes, and 1,000 to 1,000,000 live blocks of 32 bytes, beside libc and dlmalloc in WebAssembly.",
+  },
+  "The tuner, apf": {
+    command: "node packages/apf/bench/tuner.mjs",
+    what: "Allocations per fetch and blocks in caches, with the tuner and with a fixed rule.",
+  },
   "A* search": {
     command: "npm --prefix packages/mempool run -s example",
     what: "The 15-puzzle with nodes in a pool, in blocks of malloc, as plain objects, and by two workers on one heap.",
