@@ -35,13 +35,24 @@ const registry: FinalizationRegistry<Forgotten> = /* @__PURE__ */ new Finalizati
 function freeForgotten(): void {
   for (let held = forgotten.pop(); held !== undefined; held = forgotten.pop()) {
     try {
-      drop(held.allocator, held.type, held.ptr);
+      dropLocked(held);
     } catch (error) {
       if (!(error instanceof HeapError)) throw error;
       if (error.code !== "ERR_WOULD_BLOCK") continue;
       forgotten.push(held);
       return;
     }
+  }
+}
+
+/** Drops a value and all that it owns under one lock, where there is one: it is refused whole, or not at all. */
+function dropLocked({ allocator, type, ptr }: Forgotten): void {
+  const { lock } = allocator.heap;
+  const isOuter = lock?.enter("AutoPtr") === true;
+  try {
+    drop(allocator, type, ptr);
+  } finally {
+    if (isOuter) lock?.leave();
   }
 }
 

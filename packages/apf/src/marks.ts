@@ -112,5 +112,5 @@ export function markBytes(u32: Uint32Array, descriptor: number): number {
 
 /** The block that a mark speaks of, by its number. */
 export function markedBlock(u32: Uint32Array, descriptor: number, number: number): number {
-  return u32[(descriptor >>> 2) + BASE]! + number * 2 ** u32[(descriptor >>> 2) + SHIFT]!;
+  return (u32[(descriptor >>> 2) + BASE]! + (number << u32[(descriptor >>> 2) + SHIFT]!)) >>> 0;
 }

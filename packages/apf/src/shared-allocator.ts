@@ -9,6 +9,7 @@ import { HeapError, type Lock, NULL, type Ptr, type SharedHeap } from "@heapwrig
 import { departuresOf, generationOf, isPresent } from "@heapwright/core/engine";
 
 import { Opened } from "./cursor.ts";
+import { cachedCount } from "./caches.ts";
 import type { ApfBlock, ApfStats } from "./inspect.ts";
 import { CLASS_COUNT, CONTROL, RECORD, RECORD_WORDS, SUPERBLOCK } from "./layout.ts";
 import { countFreed, hintOwner } from "./marks.ts";
@@ -18,6 +19,7 @@ import { PrivateAllocator } from "./private-allocator.ts";
 import { adoptLeft, rebuildWorker, repairCommon } from "./recover.ts";
 import { SharedSupply } from "./shared-supply.ts";
 import { RECORD_OF } from "./size-classes.ts";
+import { tick } from "./tuner.ts";
 import { isBroken, recordsOf, setBroken, workerFor, workersOf } from "./workers.ts";
 
 // Local, because V8 folds a module's own constants into its code and reads imported ones at every use.
@@ -180,6 +182,7 @@ export class SharedAllocator extends PrivateAllocator {
 
   /** Serves what the cache could not. */
   #mallocSlowly(size: number): Ptr {
+    if (this.#tickAlone(size)) return this.malloc(size);
     const level = this.#enter("malloc");
     try {
       return this.inner.malloc(size);
@@ -187,6 +190,21 @@ export class SharedAllocator extends PrivateAllocator {
       throw this.#thrown(error);
     } finally {
       this.#leave(level);
+    }
+  }
+
+  /** Has the tuner of a class look at its cache, where that is all that is due: it is this agent's alone. */
+  #tickAlone(size: number): boolean {
+    if (typeof size !== "number" || size >>> 0 !== size || size > CLASSED_BYTES) return false;
+    const { u32 } = this.shared;
+    const record = this.records + RECORD_OF_SIZE[(size + 7) >>> 3]!;
+    if ((u32[this.control + TABLE]! | 0) !== this.map || isBroken(u32, this.worker)) return false;
+    if ((u32[record]! & LEFT_MASK) !== 0 || cachedCount(u32, record) === 0) return false;
+    try {
+      tick(this.inner, record, (record - this.records) / RECORD_WORDS);
+      return true;
+    } catch (error) {
+      throw this.#thrown(error);
     }
   }
 
@@ -284,11 +302,12 @@ export class SharedAllocator extends PrivateAllocator {
   #thrown(error: unknown): unknown {
     if (!(error instanceof HeapError)) {
       const { u32 } = this.shared;
-      u32[this.control + BUSY]! |= THROWN;
-      // Until this agent comes back its caches are not to be believed either.
+      if (this.lock.isMine) u32[this.control + BUSY]! |= THROWN;
+      // Until this agent takes the lock once more its caches are not to be believed either.
+      setBroken(u32, this.worker, true);
       for (let at = 0; at < ALL_RECORDS_WORDS; at += RECORD_WORDS) u32[this.records + at] = 0;
     }
-    return this.lock.thrown(error);
+    return this.lock.isMine ? this.lock.thrown(error) : error;
   }
 
   #leave(level: number): void {
