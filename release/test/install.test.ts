@@ -28,7 +28,7 @@ function expected(samples: readonly Sample[]): Output[] {
 }
 
 describe.each(MANAGERS)("%s", (manager) => {
-  it.each(PACKAGES)("adds %s, and core, and nothing else", async (name) => {
+  it.each(PACKAGES)("adds %s alone: it and core arrive", async (name) => {
     const consumer = consumerOf(`${manager}-${name}`.replace(" ", "-"));
     await newProject(consumer);
     await install(manager, consumer, [`@heapwright/${name}`]);
