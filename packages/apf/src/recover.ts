@@ -164,6 +164,18 @@ function adoptFrom(apf: Cursor, worker: Ptr): void {
   vacate(u32, worker);
 }
 
+/** Moves the slots of caches, which are empty, to a worker that has none: who owns superblocks of a class has a cache. */
+function inheritStacks(u32: Uint32Array, from: number, to: number): void {
+  for (let at = 0; at < ALL_RECORDS_WORDS; at += RECORD_WORDS) {
+    const stack = u32[from + at + STACK]!;
+    if (stack === NULL || u32[to + at + STACK] !== NULL) continue;
+    u32[to + at + STACK] = stack;
+    u32[to + at + CAPACITY] = u32[from + at + CAPACITY]!;
+    u32[to + at + END] = (stack >>> 2) + 1;
+    u32[from + at + STACK] = NULL;
+  }
+}
+
 /** Makes an allocator of a shared heap that has become a private one, an image, one of one agent. */
 export function makePrivate(apf: Cursor): void {
   const { control } = apf;
@@ -172,6 +184,7 @@ export function makePrivate(apf: Cursor): void {
   repairCommon(apf);
   adoptLeft(apf, () => false);
   for (let at = 0; at < ALL_RECORDS_WORDS; at += RECORD_WORDS) gatherAll(apf, apf.common + at);
+  for (const worker of agentsOf(u32, control)) inheritStacks(u32, recordsOf(worker), apf.common);
   const left = [...agentsOf(u32, control)].flatMap((worker) => [
     ...stackBlocks(u32, recordsOf(worker)),
     ...tunerBlocks(u32, recordsOf(worker)),
