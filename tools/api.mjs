@@ -59,8 +59,10 @@ for (const entry of entriesOf(folder)) {
   const { page, undocumented } = writePage({ specifier: entry.specifier, model, sources, elsewhere });
   put(join(PAGES, entry.page), page);
   if (entry.report === "api/index.api.md") elsewhere = namesIn(model);
-  for (const finding of findings) console.error(finding);
-  for (const name of undocumented) console.error(`${entry.specifier}: ${name} has no doc comment that says what it is`);
+  failures.push(
+    ...findings,
+    ...undocumented.map((name) => `${entry.specifier}: ${name} has no doc comment that says what it is`),
+  );
 }
 put(join(PAGES, "README.md"), writeIndex(ROOT));
 

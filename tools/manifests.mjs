@@ -70,6 +70,10 @@ for (const name of readdirSync(PACKAGES)) {
   }
 
   for (const script of SCRIPTS) holds(manifest.scripts?.[script] !== undefined, `has no script ${script}`);
+
+  const readme = readFileSync(join(folder, "README.md"), "utf8");
+  const last = readme.match(/^## .*$/gm)?.at(-1);
+  holds(last === "## Contributing to this package", 'the README does not end with "Contributing to this package"');
 }
 
 for (const failure of failures) console.error(failure);

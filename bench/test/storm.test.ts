@@ -27,11 +27,15 @@ it("workers die by the hundred, and the heap and its pools live on", { timeout: 
   expect(out).toMatch(/^blocks lost beyond +0$/m);
 });
 
-it.each(["heap-recovery", "pool-recovery", "apf-recovery"])("without %s they do not", { timeout: 300_000 }, async (fault) => {
-  const { status, out } = await storm("--kills", "1000", "--seed", String(seedFromEnv()), "--without", fault);
-  expect(out).toMatch(/: failed\n/);
-  expect(status).toBe(1);
-});
+it.each(["heap-recovery", "pool-recovery", "apf-recovery"])(
+  "without %s they do not",
+  { timeout: 300_000 },
+  async (fault) => {
+    const { status, out } = await storm("--kills", "1000", "--seed", String(seedFromEnv()), "--without", fault);
+    expect(out).toMatch(/: failed\n/);
+    expect(status).toBe(1);
+  },
+);
 
 it.each([
   [["--kills", "many"], /--kills: a whole number from 1 expected, not "many"/],

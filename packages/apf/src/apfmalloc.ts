@@ -112,6 +112,8 @@ export function allocate_val<T>(codec: Codec<T>, val: T): Ptr {
 }
 
 /**
+ * How much may be written into a block.
+ *
  * @param ptr - a block
  * @returns the bytes that may be written there; `undefined` for a pointer that is no block
  * @throws HeapError `ERR_INVALID_ARGUMENT` for anything but a number

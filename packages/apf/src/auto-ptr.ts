@@ -130,13 +130,15 @@ export class AutoPtr<T> {
     return this.#expectOwned("ptr");
   }
 
-  /** The value, a copy that shares nothing with the heap. */
+  /**
+   * The value, a copy that shares nothing with the heap. Writing another one frees the blocks that the old one owned and the new
+   * one does not.
+   */
   get value(): T {
     const ptr = this.#expectOwned("value");
     return this.#type.read(this.#allocator.heap, ptr);
   }
 
-  /** Writes another value; blocks that the old one owned, and the new one does not, are freed. */
   set value(value: T) {
     const ptr = this.#expectOwned("value");
     const { heap } = this.#allocator;

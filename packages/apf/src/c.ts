@@ -18,6 +18,8 @@ const ENOMEM = 12;
 const POINTER_BYTES = 8;
 
 /**
+ * Allocates, its bytes undefined.
+ *
  * @param size - bytes
  * @returns the block; `NULL` when there is no memory
  * @throws HeapError `ERR_INVALID_ARGUMENT` for anything but a number
@@ -27,6 +29,8 @@ export function malloc(size: number): Ptr {
 }
 
 /**
+ * Allocates zeroed memory for an array.
+ *
  * @param count - elements
  * @param size - bytes of each
  * @returns the block, all zero; `NULL` when there is no memory, when the product overflows, and for numbers that are no sizes
@@ -43,6 +47,8 @@ export function calloc(count: number, size: number): Ptr {
 }
 
 /**
+ * Changes a block's size, and moves it where that takes it.
+ *
  * @param ptr - a block, or `NULL`
  * @param size - bytes
  * @returns the block, moved or not; `NULL` when there is no memory or no such block
@@ -53,6 +59,8 @@ export function realloc(ptr: Ptr, size: number): Ptr {
 }
 
 /**
+ * Gives a block back.
+ *
  * @param ptr - a block; `NULL` does nothing
  * @throws HeapError `ERR_DOUBLE_FREE`, `ERR_INVALID_POINTER`, `ERR_INVALID_ARGUMENT`
  */
@@ -61,6 +69,8 @@ export function free(ptr: Ptr): void {
 }
 
 /**
+ * Allocates at a multiple of `alignment`.
+ *
  * @param alignment - bytes, a power of two
  * @param size - bytes, a multiple of the alignment
  * @returns the block; `NULL` when there is no memory, and for anything else

@@ -21,7 +21,10 @@ import { type FreeInterval, Trace } from "./trace.ts";
  * @param n - allocations of the trace, from 0
  * @param intervals - its free intervals
  * @returns n + 1 values, by k; that of 0 is 0
- * @example reuseFunction(2, [{ start: 0, end: 1 }]); // [0, 0, 1]
+ * @example
+ * ```ts
+ * reuseFunction(2, [{ start: 0, end: 1 }]); // [0, 0, 1]
+ * ```
  */
 export function reuseFunction(n: number, intervals: Iterable<FreeInterval>): Float64Array {
   const changes = new Int32Array(n + 3);

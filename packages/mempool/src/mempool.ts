@@ -14,8 +14,11 @@ import { MAX_POOL_BYTES } from "./layout.ts";
 import { badArgument, destroyed, isCount } from "./misuse.ts";
 import { Mempool } from "./mempool-class.ts";
 
+/** 1024 bytes. */
 export const KILOBYTE = 1024;
+/** 1024 kilobytes, in bytes. */
 export const MEGABYTE: number = 1024 * KILOBYTE;
+/** 1024 megabytes, in bytes. */
 export const GIGABYTE: number = 1024 * MEGABYTE;
 
 const PREFIX = "MEMPOOL_ERROR: ";
