@@ -26,7 +26,7 @@ function stop(kind) {
   const turn = plain.load(control, go);
   plain.store(control, status, kind);
   plain.notify(control, status);
-  plain.wait(control, go, turn);
+  while (plain.load(control, go) === turn) plain.wait(control, go, turn);
 }
 
 function before(word, isWrite) {

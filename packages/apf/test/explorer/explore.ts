@@ -186,7 +186,8 @@ class Exploration {
       const mayGoOn = current >= 0 && isReady(current);
       const others = ready.filter((agent) => agent !== current);
       const options = mayGoOn ? [current, ...(left > 0 ? others : [])] : ready;
-      const choice = options.length === 1 ? options[0]! : options[choose(options.length)]!;
+      const choice = options.length === 1 ? options[0] : options[choose(options.length)];
+      if (choice === undefined) throw new Error("a schedule was not the same the second time");
       if (mayGoOn && choice !== current) left -= 1;
       current = choice;
       order.push(choice);
