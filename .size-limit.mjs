@@ -27,7 +27,7 @@ export default [
   check("packages/mempool/dist/index.js", "{ mempool_init, mempool_alloc, mempool_free }", "5 kB", "8.8 kB"),
   check("packages/memkit/dist/production.js", "{ MemoryPool, MemoryPointer }", "5 kB", "12.2 kB"),
   check("packages/memkit/dist/production.js", "{ MemoryArena }", "5 kB", "4 kB"),
-  check("packages/apf/dist/index.js", "{ ApfAllocator }", "9 kB", "15.7 kB"),
-  check("packages/apf/dist/index.js", "{ do_malloc, do_realloc, do_free }", "9 kB", "16 kB"),
+  check("packages/apf/dist/index.js", "{ ApfAllocator }", "9 kB", "15.9 kB"),
+  check("packages/apf/dist/index.js", "{ do_malloc, do_realloc, do_free }", "9 kB", "16.2 kB"),
   check("packages/apf/dist/collections/index.js", "{ HashMap }", "9 kB", "2.6 kB"),
 ];
