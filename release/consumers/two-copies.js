@@ -39,6 +39,18 @@ const block = pool_fixed_alloc(fixed);
 const isThere = [...heap.blocks()].some(({ ptr: start, size }) => block >= start && block < start + size);
 pool_fixed_destroy(fixed);
 
+// What our copy shares, the other one's packages lock.
+const shared = new core.Heap({ bytes: 1 << 20, shared: true });
+const sharedPool = new FixedMemPool(16, 100, { backing: shared });
+const { lock } = shared;
+const { enter } = lock;
+let locks = 0;
+lock.enter = (call) => {
+  locks += 1;
+  return enter.call(lock, call);
+};
+sharedPool.free(sharedPool.malloc(16));
+
 console.log(
   JSON.stringify({
     copies: core.Heap === older.Heap ? 1 : 2,
@@ -49,6 +61,7 @@ console.log(
     isOne,
     isGlobal,
     isThere,
+    locks,
     symbol: Symbol.for("heapwright.global") in globalThis,
     newerOfOlder: refusal(() => core.Heap.attach(new older.Heap({ bytes: 65_536 }).image())),
     olderOfNewer: refusal(() => older.Heap.attach(new core.Heap({ bytes: 65_536 }).image())),

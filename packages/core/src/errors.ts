@@ -49,6 +49,12 @@ export class HeapError extends Error {
     this.code = code;
     this.ptr = ptr;
   }
+
+  /** @internal A program may have two copies of this package: the errors of both are recognised by either. */
+  static [Symbol.hasInstance](value: unknown): boolean {
+    if (this !== HeapError) return Function.prototype[Symbol.hasInstance].call(this, value);
+    return value instanceof Error && value.name === "HeapError" && "code" in value;
+  }
 }
 
 /**

@@ -33,6 +33,9 @@ const MAX_PAYLOAD_BYTES = 0xffff_ff00;
 /** In the lock word, see lock. */
 const WAIT = 0x80;
 
+/** What all copies of this package that a program may have know a shared heap by. */
+const BRAND = Symbol.for("heapwright.SharedHeap");
+
 /** A heap in shared memory, as one agent sees it. */
 export class SharedHeap extends GeneralHeap<SharedArrayBuffer> implements Guarded {
   /** @internal The heap without a lock, for what is done under it. */
@@ -74,6 +77,16 @@ export class SharedHeap extends GeneralHeap<SharedArrayBuffer> implements Guarde
       if (!this.#hasJoined()) this.slots.giveBack(this.mine);
       throw error;
     }
+  }
+
+  /** @internal Of another copy too: taken for a private one, it would be used without its lock. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return typeof value === "object" && value !== null && BRAND in value;
+  }
+
+  /** @internal */
+  get [BRAND](): true {
+    return true;
   }
 
   override get lock(): Lock {
