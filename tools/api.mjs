@@ -8,7 +8,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { basename, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
-import { entriesOf } from "./api/entries.mjs";
+import { entriesOf, hasExports } from "./api/entries.mjs";
 import { extract } from "./api/extract.mjs";
 import { writeIndex } from "./api/index-page.mjs";
 import { namesIn, writePage } from "./api/page.mjs";
@@ -52,7 +52,8 @@ function differences(old, text) {
 
 /** @type {Set<string>} */
 let elsewhere = new Set();
-for (const entry of entriesOf(folder)) {
+const entries = entriesOf(folder).filter(hasExports);
+for (const entry of entries) {
   const { report, model, findings } = extract(folder, entry);
   put(join(folder, entry.report), report);
   const sources = relative(PAGES, folder).split("\\").join("/");
@@ -66,7 +67,7 @@ for (const entry of entriesOf(folder)) {
 }
 put(join(PAGES, "README.md"), writeIndex(ROOT));
 
-const reports = new Set(entriesOf(folder).map((entry) => basename(entry.report)));
+const reports = new Set(entries.map((entry) => basename(entry.report)));
 for (const name of readdirSync(join(folder, "api"))) {
   if (!reports.has(name)) failures.push(`${basename(folder)}/api/${name} belongs to nothing that is exported`);
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 /**
@@ -15,7 +15,7 @@ import { join } from "node:path";
  */
 
 /**
- * The entry points of a package. Those that are imported for their effect alone export nothing, and have no report.
+ * The entry points of a package, built or not.
  *
  * @param {string} folder the package's folder
  * @returns {Entry[]} in the order of its `exports`
@@ -26,16 +26,22 @@ export function entriesOf(folder) {
   const entries = [];
   for (const [subpath, target] of Object.entries(manifest.exports)) {
     if (typeof target !== "object") continue;
-    const declarations = join(folder, target.types);
-    if (!existsSync(declarations)) throw new Error(`${declarations} is not there; npm run build`);
-    if (/^export \{\};$/m.test(readFileSync(declarations, "utf8"))) continue;
     const words = subpath.split("/").slice(1);
     entries.push({
       specifier: [manifest.name, ...words].join("/"),
-      declarations,
+      declarations: join(folder, target.types),
       report: `api/${words.join("-") || "index"}.api.md`,
       page: `${[shortName, ...words].join("-")}.md`,
     });
   }
   return entries;
+}
+
+/**
+ * Whether an entry point, which is built, exports anything. Those that are imported for their effect alone have no report.
+ *
+ * @param {Entry} entry
+ */
+export function hasExports({ declarations }) {
+  return !/^export \{\};$/m.test(readFileSync(declarations, "utf8"));
 }

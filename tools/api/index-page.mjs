@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { entriesOf } from "./entries.mjs";
@@ -25,7 +25,10 @@ export function writeIndex(root) {
     const folder = join(root, "packages", name);
     const { description } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
     lines.push(`- [\`${name}\`](../../packages/${name}/): ${description}`);
-    for (const { specifier, page } of entriesOf(folder)) lines.push(`  - [${specifier}](${page})`);
+    // Other packages need not be built: an entry point that exports something has a page.
+    for (const { specifier, page } of entriesOf(folder)) {
+      if (existsSync(join(root, "docs/api", page))) lines.push(`  - [${specifier}](${page})`);
+    }
   }
   return `${lines.join("\n")}\n`;
 }
