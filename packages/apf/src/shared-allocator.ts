@@ -11,7 +11,7 @@ import { departuresOf, generationOf, isPresent } from "@heapwright/core/engine";
 import { Opened } from "./cursor.ts";
 import { cachedCount } from "./caches.ts";
 import type { ApfBlock, ApfStats } from "./inspect.ts";
-import { CLASS_COUNT, CONTROL, RECORD, RECORD_WORDS, SUPERBLOCK } from "./layout.ts";
+import { CLASS_COUNT, CONTROL, RECORD, RECORD_WORDS, SUPERBLOCK, WORKER } from "./layout.ts";
 import { countFreed, hintOwner } from "./marks.ts";
 import { doubleFree } from "./misuse.ts";
 import { hasLiveBit, isMarked, superblockAt } from "./page-map.ts";
@@ -28,6 +28,7 @@ const ALL_RECORDS_WORDS = CLASS_COUNT * RECORD_WORDS;
 const TABLE = CONTROL.offsets.table >>> 2;
 const BUSY = CONTROL.offsets.busy >>> 2;
 const DEPARTURES = CONTROL.offsets.departures >>> 2;
+const BROKEN = WORKER.offsets.broken >>> 2;
 const FIRST_WORKER = CONTROL.offsets.worker >>> 2;
 const END = RECORD.offsets.end >>> 2;
 const OWNER = SUPERBLOCK.offsets.record >>> 2;
@@ -184,12 +185,13 @@ export class SharedAllocator extends PrivateAllocator {
   #mallocSlowly(size: number): Ptr {
     if (this.#tickAlone(size)) return this.malloc(size);
     const level = this.#enter("malloc");
+    let thrown: unknown;
     try {
       return this.inner.malloc(size);
     } catch (error) {
-      throw this.#thrown(error);
+      throw (thrown = error);
     } finally {
-      this.#leave(level);
+      this.#leave(level, thrown);
     }
   }
 
@@ -204,7 +206,8 @@ export class SharedAllocator extends PrivateAllocator {
       tick(this.inner, record, (record - this.records) / RECORD_WORDS);
       return true;
     } catch (error) {
-      throw this.#thrown(error);
+      this.#distrust();
+      throw error;
     }
   }
 
@@ -212,12 +215,13 @@ export class SharedAllocator extends PrivateAllocator {
   #freeSlowly(ptr: Ptr): void {
     if (ptr === NULL && !this.isDestroyed) return;
     const level = this.#enter("free");
+    let thrown: unknown;
     try {
       if (!this.#mark(ptr)) this.inner.free(ptr);
     } catch (error) {
-      throw this.#thrown(error);
+      throw (thrown = error);
     } finally {
-      this.#leave(level);
+      this.#leave(level, thrown);
     }
   }
 
@@ -251,13 +255,14 @@ export class SharedAllocator extends PrivateAllocator {
 
   #locked<T>(call: string, act: () => T): T {
     const level = this.#enter(call);
+    let thrown: unknown;
     try {
       this.refresh();
       return act();
     } catch (error) {
-      throw this.#thrown(error);
+      throw (thrown = error);
     } finally {
-      this.#leave(level);
+      this.#leave(level, thrown);
     }
   }
 
@@ -285,7 +290,7 @@ export class SharedAllocator extends PrivateAllocator {
       if (worker !== NULL && isBroken(u32, worker)) rebuildWorker(inner, worker);
       inner.refresh();
     } catch (error) {
-      if (isHolder) this.lock.leave();
+      this.lock.leave(isHolder, error);
       throw error;
     }
     return isHolder ? HOLDER : GUEST;
@@ -298,25 +303,32 @@ export class SharedAllocator extends PrivateAllocator {
     }
   }
 
-  /** A refusal has changed nothing; anything else leaves the allocator to be repaired by whoever comes next. */
-  #thrown(error: unknown): unknown {
-    if (!(error instanceof HeapError)) {
-      const { u32 } = this.shared;
-      if (this.lock.isMine) u32[this.control + BUSY]! |= THROWN;
-      // Until this agent takes the lock once more its caches are not to be believed either.
-      setBroken(u32, this.worker, true);
-      for (let at = 0; at < ALL_RECORDS_WORDS; at += RECORD_WORDS) u32[this.records + at] = 0;
-    }
-    return this.lock.isMine ? this.lock.thrown(error) : error;
+  /** This agent's caches are not to be believed until it takes the lock once more. */
+  #distrust(): void {
+    const { u32 } = this.shared;
+    // Without a call: there may be no stack left for one.
+    u32[(this.worker >>> 2) + BROKEN] = 1;
+    for (let at = 0; at < ALL_RECORDS_WORDS; at += RECORD_WORDS) u32[this.records + at] = 0;
   }
 
-  #leave(level: number): void {
+  /**
+   * A refusal has changed nothing; anything else leaves the allocator to be repaired by whoever comes next, which `busy`
+   * tells. Whatever finds no stack left here, the lock is given back.
+   */
+  #leave(level: number, thrown: unknown): void {
     if (level === NESTED) return;
-    const { u32, u8, i32 } = this.shared;
-    if ((u32[this.control + BUSY]! & THROWN) === 0) u32[this.control + BUSY] = 0;
-    this.u8 = u8;
-    this.i32 = i32;
-    this.refresh();
-    if (level === HOLDER) this.lock.leave();
+    try {
+      const { u32, u8, i32 } = this.shared;
+      if (thrown !== undefined && (thrown as Partial<Error> | null)?.name !== "HeapError") {
+        u32[this.control + BUSY]! |= THROWN;
+        this.#distrust();
+      }
+      if ((u32[this.control + BUSY]! & THROWN) === 0) u32[this.control + BUSY] = 0;
+      this.u8 = u8;
+      this.i32 = i32;
+      this.refresh();
+    } finally {
+      this.lock.leave(level === HOLDER, thrown);
+    }
   }
 }

@@ -209,7 +209,7 @@ export class SharedHeap extends GeneralHeap<SharedArrayBuffer> implements Guarde
       }
       return moved;
     } catch (error) {
-      if (!(error instanceof HeapError)) this.words[this.deathsWord]! += 1;
+      if ((error as Partial<Error> | null)?.name !== "HeapError") this.words[this.deathsWord]! += 1;
       throw error;
     } finally {
       this.#leave(outer);
@@ -323,7 +323,7 @@ export class SharedHeap extends GeneralHeap<SharedArrayBuffer> implements Guarde
       this.end = 0;
       this.words = new Uint32Array(new SharedArrayBuffer(0));
     } catch (error) {
-      if (!(error instanceof HeapError)) this.words[this.deathsWord]! += 1;
+      if ((error as Partial<Error> | null)?.name !== "HeapError") this.words[this.deathsWord]! += 1;
       throw error;
     } finally {
       if (outer) this.mutex.leaveForGood();
@@ -399,7 +399,7 @@ export class SharedHeap extends GeneralHeap<SharedArrayBuffer> implements Guarde
   /**
    * Does something under the lock: what is not called often.
    *
-   * As everywhere here, the `catch` does by itself what `lock.thrown` does: after a stack overflow there is room for no
+   * As everywhere here, the `catch` does by itself what `lock.leave` does: after a stack overflow there is room for no
    * call that has not been made before, since it would be compiled first.
    */
   #locked<T>(call: string, act: () => T): T {
@@ -407,7 +407,7 @@ export class SharedHeap extends GeneralHeap<SharedArrayBuffer> implements Guarde
     try {
       return act();
     } catch (error) {
-      if (!(error instanceof HeapError)) this.words[this.deathsWord]! += 1;
+      if ((error as Partial<Error> | null)?.name !== "HeapError") this.words[this.deathsWord]! += 1;
       throw error;
     } finally {
       this.#leave(outer);
@@ -436,7 +436,7 @@ export class SharedHeap extends GeneralHeap<SharedArrayBuffer> implements Guarde
       const ptr = this.inner.malloc(size);
       return ptr === NULL && this.#emptyAll() ? this.inner.malloc(size) : ptr;
     } catch (error) {
-      if (!(error instanceof HeapError)) this.words[this.deathsWord]! += 1;
+      if ((error as Partial<Error> | null)?.name !== "HeapError") this.words[this.deathsWord]! += 1;
       throw error;
     } finally {
       this.#leave(outer);
@@ -470,7 +470,7 @@ export class SharedHeap extends GeneralHeap<SharedArrayBuffer> implements Guarde
       if (tail !== 0) return pop(inner.words, head);
       return this.#emptyAll() ? inner.malloc(size) : NULL;
     } catch (error) {
-      if (!(error instanceof HeapError)) this.words[this.deathsWord]! += 1;
+      if ((error as Partial<Error> | null)?.name !== "HeapError") this.words[this.deathsWord]! += 1;
       throw error;
     } finally {
       this.#leave(outer);
@@ -493,7 +493,7 @@ export class SharedHeap extends GeneralHeap<SharedArrayBuffer> implements Guarde
       inner.free(ptr);
       for (let wanted = batchOf(u32, head); wanted > 0; wanted -= 1) inner.free(pop(u32, head));
     } catch (error) {
-      if (!(error instanceof HeapError)) this.words[this.deathsWord]! += 1;
+      if ((error as Partial<Error> | null)?.name !== "HeapError") this.words[this.deathsWord]! += 1;
       throw error;
     } finally {
       this.#leave(outer);
