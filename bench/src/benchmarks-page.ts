@@ -40,7 +40,8 @@ export function benchmarksPage(figures: Benchmarks, changes: readonly Change[], 
   const sections = [
     `# Benchmarks
 
-Written by \`${command}\`, ${figures.date}, ${figures.host}. All figures are of one run. ${versionsText(figures)}
+Written by \`${command}\`, ${figures.date}, ${figures.host}. All figures are of one run.
+${versionsText(figures)}
 
 ${METHOD}`,
     `## What we aim at
@@ -135,7 +136,7 @@ ${table(
   ]),
 )}
 
-What a live block of ${MEMORY_SIZE} bytes takes, of 100,000, with what the allocator took for itself: bytes of the
+What a live block of ${MEMORY_SIZE} bytes takes, of a million, with what the allocator took for itself: bytes of the
 garbage-collected heap, and resident memory of the process.
 
 ${table(
@@ -167,16 +168,15 @@ ${output}
     ),
     `## Where others are ahead
 
-Allocators for JavaScript that took less time than one of ours.
+Allocators for JavaScript that took less time than one of ours, and how many times less.
 
 ${table(
-  ["load", "ours", "theirs", "times", "why"],
-  defeatsIn(loads).map(({ work, own, rival, factor }) => [
-    work,
+  ["ours", "theirs", "loads", "why"],
+  defeatsIn(loads).map(({ own, rival, loads: lost }) => [
     own,
     rival,
-    fixed(factor, 2),
-    REASONS[`${own} ${rival}`] ?? REASONS[rival] ?? REASONS[own] ?? "",
+    lost.map(({ work, factor }) => `${work} ${fixed(factor, 2)}`).join(", "),
+    REASONS[`${own} ${rival}`] ?? REASONS[rival] ?? REASONS[own] ?? "not known",
   ]),
 )}`,
     `## What has changed

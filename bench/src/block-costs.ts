@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { setTimeout } from "node:timers/promises";
+
 import type { Load, MicroSubject, Table } from "./adapter.ts";
 import { touching } from "./micro.ts";
 import { word } from "./typed-array.ts";
@@ -18,7 +20,9 @@ export interface BlockCosts {
 }
 
 const NEIGHBOURS = 1000;
-const LIVE = 100_000;
+const LIVE = 1_000_000;
+const SETTLING_TURNS = 8;
+const SETTLING_MILLISECONDS = 25;
 
 /** @returns what an allocator must know to be opened for {@link blockCostsOf} */
 export function loadOfBlocks(size: number): Load {
@@ -26,21 +30,24 @@ export function loadOfBlocks(size: number): Load {
 }
 
 /**
- * Allocates 100,000 blocks, writes into each, and looks at the process.
+ * Allocates a million blocks, writes into each, and looks at the process.
  *
  * @param open - makes the allocator; what it takes for itself is shared out among the blocks
  */
-export function blockCostsOf(open: () => MicroSubject, size: number): BlockCosts {
+export async function blockCostsOf(open: () => MicroSubject, size: number): Promise<BlockCosts> {
   // Both kinds of table, filled, so that neither is part of what is measured.
   const words = new Uint32Array(LIVE).fill(1);
   const objects: unknown[] = Array.from({ length: LIVE }, () => null);
-  const before = settledUsage();
+  const before = await settledUsage();
   const subject = open();
   const target = touching(subject);
   const hasAddresses = subject.bytes !== undefined && subject.placeOf === undefined;
   const table: Table = hasAddresses ? words : objects;
   for (let i = 0; i < LIVE; i++) table[i] = target.malloc(size);
-  const after = settledUsage();
+  const after = await settledUsage();
+  // Used once more, so that nothing of it was collected before.
+  target.free(table[0]);
+  if (words.length !== objects.length) throw new Error("a table is gone");
   return {
     distance: hasAddresses ? medianDistance(words.subarray(0, NEIGHBOURS)) : null,
     jsHeap: (after.heapUsed - before.heapUsed) / LIVE,
@@ -54,8 +61,11 @@ function medianDistance(ptrs: Uint32Array): number {
   return word(distances.sort(), distances.length >>> 1);
 }
 
-function settledUsage(): NodeJS.MemoryUsage {
-  globalThis.gc?.();
-  globalThis.gc?.();
+/** Once nothing is left to collect, and what was has been given back: that takes the collector some turns. */
+async function settledUsage(): Promise<NodeJS.MemoryUsage> {
+  for (let turn = 0; turn < SETTLING_TURNS; turn++) {
+    globalThis.gc?.();
+    await setTimeout(SETTLING_MILLISECONDS);
+  }
   return process.memoryUsage();
 }

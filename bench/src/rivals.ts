@@ -7,26 +7,35 @@ import type { MicroFigures } from "./micro-command.ts";
 import { OWN_PEERS } from "./peers.ts";
 import { isNative } from "./everything.ts";
 
-/** A rival that took less time than one of ours for the same load. */
+/** A rival that took less time than one of ours. */
 export interface Defeat {
-  readonly work: string;
   readonly own: string;
   readonly rival: string;
-  /** Our time over the rival's. */
-  readonly factor: number;
+  /** The loads, with our time over the rival's, the largest first. */
+  readonly loads: readonly { readonly work: string; readonly factor: number }[];
 }
 
-/** @returns all pairs in which the rival's median was lower, the largest factor first */
-export function defeatsIn(loads: readonly MicroFigures[]): Defeat[] {
-  const defeats: Defeat[] = [];
-  for (const { work, peer: own, nanoseconds } of loads) {
-    if (nanoseconds === null || !OWN_PEERS.includes(own)) continue;
-    for (const other of loads) {
-      if (other.work !== work || OWN_PEERS.includes(other.peer) || isNative(other.peer)) continue;
-      if (other.nanoseconds === null) continue;
-      const factor = nanoseconds.median / other.nanoseconds.median;
-      if (factor > 1) defeats.push({ work, own, rival: other.peer, factor });
-    }
-  }
-  return defeats.sort((a, b) => b.factor - a.factor);
+/** @returns each pair in which the rival's median was lower for some load; ours in the order of the tables */
+export function defeatsIn(figures: readonly MicroFigures[]): Defeat[] {
+  const rivals = [...new Set(figures.map(({ peer }) => peer))].filter(
+    (peer) => !OWN_PEERS.includes(peer) && !isNative(peer),
+  );
+  return OWN_PEERS.flatMap((own) =>
+    rivals.flatMap((rival) => {
+      const loads = lostLoads(figures, own, rival);
+      return loads.length > 0 ? [{ own, rival, loads }] : [];
+    }),
+  );
+}
+
+function lostLoads(figures: readonly MicroFigures[], own: string, rival: string): Defeat["loads"] {
+  return figures
+    .filter(({ peer }) => peer === own)
+    .flatMap(({ work, nanoseconds }) => {
+      const other = figures.find((entry) => entry.work === work && entry.peer === rival)?.nanoseconds;
+      if (nanoseconds === null || other === null || other === undefined) return [];
+      const factor = nanoseconds.median / other.median;
+      return factor > 1 ? [{ work, factor }] : [];
+    })
+    .sort((a, b) => b.factor - a.factor);
 }

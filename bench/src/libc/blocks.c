@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { NEIGHBOURS = 1000, LIVE = 100000, LINE = 64 };
+enum { NEIGHBOURS = 1000, LIVE = 1000000, LINE = 64 };
 
 static uint64_t resident_bytes(void) {
   unsigned long long all = 0, resident = 0;
