@@ -25,7 +25,7 @@ export async function everythingCommand(options: EverythingOptions, folder: stri
   const plotFolder = join(folder, "benchmarks");
   mkdirSync(plotFolder, { recursive: true });
   for (const [name, plot] of Object.entries(plots)) writeFileSync(join(plotFolder, name), plot);
-  writeFileSync(file, `${JSON.stringify(figures, null, 1)}\n`);
+  writeFileSync(file, `${JSON.stringify(figures, null, 2)}\n`);
   writeFileSync(join(folder, "benchmarks.md"), markdown);
   process.stdout.write(`Written: ${resolve(join(folder, "benchmarks.md"))}\n`);
   for (const { work, peer, before: old, now } of changes) {
