@@ -12,10 +12,10 @@ import { backingFor } from "./pool.ts";
 /** Names, pointers and containers beside the payloads. */
 const ROOM_FACTOR = 8;
 
-/** A named smart pointer with a container of its own, destroyed again. */
+/** A named smart pointer with a container of its own, destroyed again; without the debug build's bookkeeping. */
 export function open(load: Load): MicroSubject {
   const backing = backingFor(load, ROOM_FACTOR);
-  const pool = new MemoryPool(16, { backing });
+  const pool = new MemoryPool(16, { backing, debug: false });
   const malloc = (size: number): MemoryPointer | 0 => {
     const pointer = mem_pointer_create("block", size, { backing });
     return pointer !== null && mem_pointer_allocate(pointer, size, pool) ? pointer : 0;
